@@ -1,0 +1,147 @@
+"""Alarm conditions as data: what can be raised (static), its state, and what happened (transitions)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+
+
+class ConditionKind(StrEnum):
+    """The value is the BrowseName of the condition's type in our NodeSet."""
+
+    CELL_VOLTAGE = "CellVoltageAlarmType"
+    CELL_TEMPERATURE = "CellTemperatureAlarmType"
+    CELL_VOLTAGE_SPREAD = "CellVoltageSpreadAlarmType"
+    CELL_TEMPERATURE_SPREAD = "CellTemperatureSpreadAlarmType"
+    STATE_OF_CHARGE = "StateOfChargeAlarmType"
+    CURRENT_IMBALANCE = "CurrentImbalanceAlarmType"
+    VOLTAGE_DISCREPANCY = "VoltageDiscrepancyAlarmType"
+    TEMPERATURE_RISE = "TemperatureRiseAlarmType"
+    BIT_ALARM = "BmsAlarmType"
+    BIT_FAULT = "BmsFaultType"
+    TRIP = "BmsTripAlarmType"
+    """level 3 of a limit family, latched (⊂ TripAlarmType)"""
+    COMMUNICATION_LOSS = "CommunicationLossAlarmType"
+    SYSTEM = "BmsDiagnosticAlarmType"
+    """disagreement, frozen heartbeat, clock step, … (⊂ SystemOffNormalAlarmType)"""
+
+
+class Level(IntEnum):
+    """Limit state of an exclusive limit alarm (Part 9 §5.8.18); two-state conditions use NORMAL and ACTIVE."""
+
+    NORMAL = 0
+    HIGH = 1
+    HIGH_HIGH = 2
+    LOW = -1
+    LOW_LOW = -2
+    ACTIVE = 3
+
+
+class Shelving(IntEnum):
+    """Part 9 §5.8.17."""
+
+    UNSHELVED = 0
+    TIMED = 1
+    ONE_SHOT = 2
+
+
+@dataclass(frozen=True, slots=True)
+class ConditionInfo:
+    """One condition that exists for the life of the process.
+
+    `id` is the text of its NodeId (`BMS.Stack1.Cluster03.Alarms.CellVoltage`), `source` that of the object it
+    belongs to (`BMS.Stack1.Cluster03`), `name` its ConditionName; limits are None where they do not apply.
+    """
+
+    id: str
+    source: str
+    name: str
+    kind: ConditionKind
+    label: str
+    unit: str = ""
+    high_high: float | None = None
+    high: float | None = None
+    low: float | None = None
+    low_low: float | None = None
+    severity: int = 600
+    """of its highest level; what an inactive condition shows"""
+    latched: bool = False
+    family: str = ""
+    """conditions of one cause share a family (the trip beside its limit alarm)"""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a value occurred, 1-based; 0: does not apply."""
+
+    stack: int = 0
+    cluster: int = 0
+    pack: int = 0
+    cell: int = 0
+
+    def __str__(self) -> str:
+        """`Cluster03 Pack04 Cell12`, the words an operator sees."""
+        parts = [f"Cluster{self.cluster:02d}"] if self.cluster else ([f"Stack{self.stack}"] if self.stack else ["BMS"])
+        if self.pack:
+            parts.append(f"Pack{self.pack:02d}")
+        if self.cell:
+            parts.append(f"Cell{self.cell:02d}")
+        return " ".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class ConditionState:
+    """All that changes about one condition. Times are ns UTC (0: never), severities 1–1000, limits in the unit."""
+
+    enabled: bool = True
+    active: bool = False
+    acked: bool = True
+    confirmed: bool = True
+    latched: bool = False
+    suppressed: bool = False
+    out_of_service: bool = False
+    silenced: bool = False
+    shelving: Shelving = Shelving.UNSHELVED
+    unshelve_at_ns: int = 0
+    level: Level = Level.NORMAL
+    severity: int = 1
+    last_severity: int = 1
+    value: float | None = None
+    limit: float | None = None
+    place: Place = Place()
+    message: str = ""
+    good: bool = True
+    """quality of the condition: False while its source does not answer (frozen, not cleared)"""
+    first_out: bool = False
+    comment: str = ""
+    client_user: str = ""
+    event_id: bytes = b""
+    """of the last event; Acknowledge and Confirm must present a known one"""
+    time_ns: int = 0
+    active_since_ns: int = 0
+    enabled_ns: int = 0
+    active_ns: int = 0
+    acked_ns: int = 0
+    confirmed_ns: int = 0
+    shelved_ns: int = 0
+    suppressed_ns: int = 0
+    comment_ns: int = 0
+    severity_ns: int = 0
+    quality_ns: int = 0
+
+    @property
+    def retain(self) -> bool:
+        """Part 9 §5.5.2: shown by ConditionRefresh while it wants attention."""
+        return self.enabled and (self.active or self.latched or not self.acked or not self.confirmed)
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """One change of one condition, which becomes one event; `state` is the state after it."""
+
+    condition: int
+    """index into the engine's tuple of ConditionInfo"""
+    what: str
+    """raised, cleared, level, acknowledged, confirmed, commented, enabled, disabled, shelved, unshelved, …"""
+    state: ConditionState
+    info: ConditionInfo

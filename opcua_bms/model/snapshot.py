@@ -1,0 +1,17 @@
+"""What one scan means: the image plus everything computed from it. Every sink sees this and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from opcua_bms.model.alarm import ConditionState, Transition
+from opcua_bms.model.image import Image
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Snapshot:
+    """One frozen scan: `plant` holds measured and computed slots, `conditions` is parallel to the engine's infos."""
+
+    plant: Image
+    conditions: tuple[ConditionState, ...]
+    transitions: tuple[Transition, ...]
