@@ -1,1 +1,1 @@
-"""The plant in memory: topology, slots, quality, image, snapshot, alarms. Pure data; nothing here waits or reads a clock."""
+"""The plant in memory: topology, slots, quality, image, snapshot, alarms. Nothing here waits or reads a clock."""

@@ -64,7 +64,8 @@ class Image:
 
     values float64[n_numbers], bits uint64[n_words]; quality uint8[size], stamp_ns int64[size] (UTC of the freeze
     that last refreshed the slot, 0: never), measured_s float64[size] (monotonic time of the reading, NaN: never).
-    Arrays are read-only. A value whose quality is bad is NaN (0 for bits) unless it is still shown (LAST_USABLE).
+    Acquisition hands over fresh, writeable arrays; the reduction completes and freezes them. A value whose quality
+    is bad is NaN (0 for bits).
     """
 
     layout: Layout

@@ -1,0 +1,299 @@
+"""The reduction: one image in, the same slots with everything computed out. Whole-array numpy, no loop over cells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from opcua_bms.model.image import F64, I64, U8, Image
+from opcua_bms.model.layout import EXTREMA, Layout, Scope
+from opcua_bms.model.quality import IS_USABLE, Quality
+from opcua_bms.model.topology import IntArray, Topology
+from opcua_bms.reduce import statistics as st
+from opcua_bms.reduce import tables as tb
+from opcua_bms.reduce.bus import Bus
+
+_ELEMENTS = {"voltage": "cell.voltage", "temperature": "sensor.temperature"}
+_SIGNS = np.array([[[1.0], [1.0], [-1.0], [-1.0]]])
+"""The lowest readings are kept negated, so that one argmax serves both sides."""
+_SCOPES = (Scope.PACK, Scope.CLUSTER, Scope.STACK, Scope.BMS)
+
+
+def _twice(offsets: IntArray) -> IntArray:
+    """Offsets of the groups of both quantities, laid side by side."""
+    return np.concatenate((offsets, offsets[1:] + offsets[-1]))
+
+
+@dataclass(frozen=True, slots=True)
+class ReduceSettings:
+    """When an aggregate over fewer readings is still good (share of all) and when it is bad."""
+
+    required_share: float = 1.0
+    least_share: float = 0.0
+
+
+class Reducer:
+    """Computes every derived slot of a plant.
+
+    `bound` bool[size] tells which slots some device gives; `steps` float64[n_numbers] one raw step of each measured
+    slot in its unit (0: unknown), the tolerance when two witnesses are compared.
+    """
+
+    def __init__(
+        self,
+        topology: Topology,
+        layout: Layout,
+        bound: tb.Bool,
+        steps: F64 | None = None,
+        settings: ReduceSettings | None = None,
+    ) -> None:
+        self._topology, self._layout, self._bound = topology, layout, bound
+        self._steps = np.zeros(layout.n_numbers) if steps is None else steps
+        self._settings = settings or ReduceSettings()
+        t = topology
+        self._grids = {
+            "voltage": st.Grid.of(t.pack_cells),
+            "temperature": st.Grid.of(t.pack_sensors),
+        }
+        self._folds = {
+            Scope.CLUSTER: st.Grid.of(_twice(t.cluster_packs)),
+            Scope.STACK: st.Grid.of(_twice(t.stack_clusters)),
+            Scope.BMS: st.Grid.of(_twice(np.array([0, t.n_stacks]))),
+        }
+        self._pack_place = (t.pack_number.astype(float), t.pack_cluster)
+        self._stack, self._number = t.cluster_stack + 1.0, t.cluster_number.astype(float)
+        self._has_cells = {q: tb.clusters_with(layout, t, bound, c) for q, c in _ELEMENTS.items()}
+        self._reports = {
+            q: bound[layout[f"reported.cluster.max_cell_{q}"].slots] & ~self._has_cells[q] for q in _ELEMENTS
+        }
+        self._summary = {q: bool(mask.any()) for q, mask in self._reports.items()}
+        self._blocks = {scope: tb.block(layout, scope) for scope in _SCOPES}
+        self._nominal = np.array([max(c.series * c.parallel, 1) for c in t.clusters], float)
+        own = self._own_slots()
+        self._copies = tb.Copies.of(layout, bound, only=~own & ~bound[: layout.n_numbers])
+        self._witnesses = tb.Witnesses.of(layout, bound, own | bound[: layout.n_numbers])
+        self._cluster_slots = tb.scope_slots(layout, Scope.CLUSTER)
+        self._pack_slots = tb.scope_slots(layout, Scope.PACK)
+        self._bus = Bus(topology, layout, bound)
+        self._zero_rule = [
+            layout[f"reported.cluster.{name}"].start
+            for name in ("voltage", *(f"{r}_cell_voltage{p}" for r in EXTREMA for p in ("", ".pack_index")))
+        ]
+        self._may_be_absent = np.logical_and.reduce([bound[s : s + t.n_clusters] for s in self._zero_rule])
+
+    def _own_slots(self) -> tb.Bool:
+        """bool[n_numbers]: statistics that we compute from cells ourselves."""
+        own = np.zeros(self._layout.n_numbers, bool)
+        for scope in _SCOPES:
+            where, shape = self._blocks[scope]
+            rows = own[where].reshape(shape)
+            for row, quantity in enumerate(_ELEMENTS):
+                rows[row] = self._any_member(scope, self._has_cells[quantity])
+        return own
+
+    def _any_member(self, scope: Scope, clusters: tb.Bool) -> tb.Bool:
+        """bool[groups of scope]: groups with (or, for packs, in) at least one of these clusters."""
+        t = self._topology
+        if scope is Scope.PACK:
+            return clusters[t.pack_cluster]
+        if scope is Scope.CLUSTER:
+            return clusters
+        if scope is Scope.STACK:
+            return np.array([clusters[a:b].any() for a, b in pairwise(t.stack_clusters)], bool)
+        return np.array([clusters.any()], bool)
+
+    def reduce(self, out: Image) -> Image:
+        """Write every computed slot into `out`, whose arrays are writeable and become read-only; returns it."""
+        absent = self._absent(out)
+        self._mark_absent(out, absent)
+        self._statistics(out)
+        self._take_over(out)
+        self._bus.complete(out)
+        self._mark_absent(out, absent)
+        self._installed(out, absent)
+        self._age(out)
+        self._compare(out)
+        return out.freeze()
+
+    def _absent(self, image: Image) -> tb.Bool:
+        """bool[n_clusters]: not fitted by configuration, or voltage, extremes and their packs read 0 together."""
+        n = self._topology.n_clusters
+        zero = self._may_be_absent.copy()
+        if zero.any():
+            for start in self._zero_rule:
+                zero &= (image.values[start : start + n] == 0.0) & IS_USABLE[image.quality[start : start + n]]
+        absent: tb.Bool = zero | ~self._topology.installed
+        return absent
+
+    def _mark_absent(self, image: Image, absent: tb.Bool) -> None:
+        if not absent.any():
+            return
+        t, layout = self._topology, self._layout
+        parts = [self._cluster_slots[:, absent].ravel()]
+        for cluster in np.flatnonzero(absent):
+            packs = slice(t.cluster_packs[cluster], t.cluster_packs[cluster + 1])
+            parts.append(self._pack_slots[:, packs].ravel())
+            for name, offsets in (("cell.voltage", t.cluster_cells), ("sensor.temperature", t.cluster_sensors)):
+                start = layout[name].start
+                parts.append(np.arange(start + offsets[cluster], start + offsets[cluster + 1]))
+        slots = np.concatenate(parts)
+        image.quality[slots] = Quality.ABSENT
+        image.stamp_ns[slots] = image.scan.frozen_ns
+        numbers = slots[slots < layout.n_numbers]
+        image.values[numbers] = np.nan
+        image.bits[slots[slots >= layout.n_numbers] - layout.n_numbers] = 0
+
+    def _statistics(self, image: Image) -> None:
+        level = st.join(*(self._packs(image, quantity) for quantity in _ELEMENTS))
+        for scope in _SCOPES:
+            if scope is not Scope.PACK:
+                level = st.fold(level, self._folds[scope])
+            if scope is Scope.CLUSTER:
+                for half, quantity in enumerate(_ELEMENTS):
+                    self._insert_reported(image, quantity, level, half * self._topology.n_clusters)
+            self._write(image, scope, level)
+
+    def _packs(self, image: Image, quantity: str) -> st.Level:
+        slots = self._layout[_ELEMENTS[quantity]].slots
+        return st.of_packs(
+            image.values[slots],
+            image.quality[slots],
+            image.stamp_ns[slots],
+            image.measured_s[slots],
+            self._grids[quantity],
+            *self._pack_place,
+        )
+
+    def _insert_reported(self, image: Image, quantity: str, level: st.Level, shift: int) -> None:
+        """Let clusters of which only summary values are known take part in what is above them."""
+        here = np.flatnonzero(self._reports[quantity])
+        if not here.size:
+            return
+        layout, at = self._layout, here + shift
+
+        def said(name: str) -> tuple[F64, U8, I64]:
+            slot = layout[f"reported.cluster.{name}"].start + here
+            known = self._bound[slot] & IS_USABLE[image.quality[slot]]
+            return np.where(known, image.values[slot], np.nan), image.quality[slot], image.stamp_ns[slot]
+
+        for place, rank in enumerate(EXTREMA):
+            value, quality, stamp = said(f"{rank}_cell_{quantity}")
+            side, order = divmod(place, 2)
+            level.value[side, order, at] = np.nan_to_num(value if side == st.HIGHEST else -value, nan=-np.inf)
+            level.pack[side, order, at] = said(f"{rank}_cell_{quantity}.pack_index")[0]
+            level.cell[side, order, at] = said(f"{rank}_cell_{quantity}.cell_index")[0]
+            level.cluster[side, order, at] = here
+            if place == 0:
+                fitted = quality != Quality.ABSENT
+                level.total[at] = np.where(fitted, self._nominal[here], 0.0)
+                level.valid[at] = np.where(IS_USABLE[quality], self._nominal[here], 0.0)
+                level.good[at] = np.where(quality == Quality.GOOD, self._nominal[here], 0.0)
+                level.quality_low[at] = np.where(fitted, quality, 255)
+                level.quality_high[at] = np.where(fitted, quality, 0)
+                level.stamp_ns[at] = stamp
+                level.measured_s[at] = image.measured_s[layout[f"reported.cluster.{rank}_cell_{quantity}"].start + here]
+        level.mean[at] = np.nan_to_num(said(f"average_cell_{quantity}")[0])
+
+    def _write(self, image: Image, scope: Scope, level: st.Level) -> None:
+        where, shape = self._blocks[scope]
+        values, quality = image.values[where].reshape(shape), image.quality[where].reshape(shape)
+        each = (shape[0], shape[2])  # [quantity, group]
+        graded = st.grade(level, self._settings.least_share, self._settings.required_share).reshape(each)
+        ranked = (len(EXTREMA), *each)
+        best = level.value.reshape(ranked).swapaxes(0, 1)
+        cluster = level.cluster.reshape(ranked).swapaxes(0, 1)
+        extrema = values[:, : tb.AVERAGE].reshape(shape[0], len(EXTREMA), tb.ROWS_PER_EXTREMUM, shape[2])
+        np.multiply(best, _SIGNS, out=extrema[:, :, 0])
+        extrema[:, :, 1] = self._stack[cluster]
+        extrema[:, :, 2] = self._number[cluster]
+        extrema[:, :, 3] = level.pack.reshape(ranked).swapaxes(0, 1)
+        extrema[:, :, 4] = level.cell.reshape(ranked).swapaxes(0, 1)
+        valid, total = level.valid.reshape(each), level.total.reshape(each)
+        measured = level.measured_s.reshape(each)
+        values[:, tb.AVERAGE] = level.mean.reshape(each)
+        np.add(best[:, 0], best[:, 2], out=values[:, tb.SPREAD])  # the lowest is negated
+        np.sqrt(level.squares.reshape(each) / np.maximum(valid, 1.0), out=values[:, tb.DEVIATION])
+        values[:, tb.VALID] = valid
+        values[:, tb.TOTAL] = total
+        np.subtract(image.scan.now_s, measured, out=values[:, tb.AGE])
+        quality[:] = graded[:, None]
+        stamps = np.where(level.stamp_ns > 0, level.stamp_ns, image.scan.frozen_ns).reshape(each)
+        image.stamp_ns[where].reshape(shape)[:] = stamps[:, None]
+        image.measured_s[where].reshape(shape)[:] = measured[:, None]
+        found = np.isfinite(best)
+        if found.all() and not graded.any() and not any(self._summary.values()):
+            return
+        places = quality[:, : tb.AVERAGE].reshape(extrema.shape)
+        places[:] = np.where(~found & IS_USABLE[graded][:, None], Quality.INSUFFICIENT, graded[:, None])[:, :, None]
+        counted = np.where(total > 0, Quality.GOOD, Quality.NOT_SUPPORTED)
+        quality[:, tb.VALID] = quality[:, tb.TOTAL] = counted
+        for row, quantity in enumerate(_ELEMENTS):
+            self._hide_unknown(scope, quantity, values[row], quality[row])
+        np.copyto(values, np.nan, where=~IS_USABLE[quality] | ~np.isfinite(values))
+
+    def _hide_unknown(self, scope: Scope, quantity: str, values: F64, quality: U8) -> None:
+        """Grade what summary values cannot tell: cell numbers, counts, deviation of clusters without cells."""
+        if scope is Scope.PACK or not self._summary[quantity]:
+            return
+        members = self._any_member(scope, self._reports[quantity])
+        for row in (tb.DEVIATION, tb.VALID, tb.TOTAL):
+            quality[row, members] = Quality.NOT_SUPPORTED
+        for place in range(len(EXTREMA)):
+            for offset in (3, 4):
+                row = place * tb.ROWS_PER_EXTREMUM + offset
+                unknown = np.isnan(values[row]) & IS_USABLE[quality[row]]
+                quality[row, unknown] = Quality.NOT_SUPPORTED
+        if scope is Scope.CLUSTER:
+            for place, rank in enumerate((*EXTREMA, "average")):
+                name = f"reported.cluster.{rank}_cell_{quantity}"
+                row = place * tb.ROWS_PER_EXTREMUM
+                span = 1 if rank == "average" else tb.ROWS_PER_EXTREMUM
+                missing = members & ~self._bound[self._layout[name].slots]
+                quality[row : row + span, missing] = Quality.NOT_SUPPORTED
+
+    def _take_over(self, image: Image) -> None:
+        source, target = self._copies.source, self._copies.target
+        image.values[target] = image.values[source]
+        image.quality[target] = image.quality[source]
+        image.stamp_ns[target] = image.stamp_ns[source]
+        image.measured_s[target] = image.measured_s[source]
+
+    def _installed(self, image: Image, absent: tb.Bool) -> None:
+        slots = self._layout["cluster.installed"].slots
+        image.values[slots] = ~absent
+        image.quality[slots] = Quality.GOOD
+        image.stamp_ns[slots] = image.scan.frozen_ns
+
+    def _age(self, image: Image) -> None:
+        """Seconds since the oldest reading that a cluster shows; without cells, since its voltage was read."""
+        layout, n = self._layout, self._topology.n_clusters
+        measured = np.stack(
+            [
+                image.measured_s[layout[name].slots]
+                for name in ("cluster.max_cell_voltage", "cluster.max_cell_temperature", "cluster.voltage")
+            ]
+        )
+        oldest = np.where(np.isfinite(measured), measured, np.inf).min(axis=0)
+        slots = layout["cluster.age"].slots
+        known = np.isfinite(oldest)
+        present = image.quality[layout["cluster.voltage"].slots] != Quality.ABSENT
+        image.values[slots] = np.where(known & present, image.scan.now_s - oldest, np.nan)
+        image.quality[slots] = np.where(
+            ~present, Quality.ABSENT, np.where(known, Quality.GOOD, np.full(n, Quality.WAITING))
+        )
+        image.stamp_ns[slots] = image.scan.frozen_ns
+
+    def _compare(self, image: Image) -> None:
+        """Two witnesses: more than one raw step apart is a disagreement; the same value elsewhere is none."""
+        w = self._witnesses
+        if not w.ours.size:
+            return
+        tolerance = np.maximum(self._steps[w.ours], self._steps[w.reported]) * (1 + 1e-6) + 1e-9
+        usable = IS_USABLE[image.quality[w.ours]] & IS_USABLE[image.quality[w.reported]]
+        with np.errstate(invalid="ignore"):
+            apart = np.abs(image.values[w.ours] - image.values[w.reported]) > tolerance
+        image.values[w.verdict] = np.where(usable, apart, np.nan)
+        image.quality[w.verdict] = np.where(usable, Quality.GOOD, Quality.INSUFFICIENT)
+        image.stamp_ns[w.verdict] = image.scan.frozen_ns

@@ -1,0 +1,88 @@
+"""Where things lie: slot tables of a layout, made once, so that a scan only indexes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from opcua_bms.errors import InternalError
+from opcua_bms.model.layout import EXTREMA, PLACES, QUANTITIES, Kind, Layout, Scope
+from opcua_bms.model.topology import IntArray, Topology
+
+Bool = npt.NDArray[np.bool_]
+
+ROWS_PER_EXTREMUM = 1 + len(PLACES)
+AVERAGE, SPREAD, DEVIATION, VALID, TOTAL, AGE = range(ROWS_PER_EXTREMUM * len(EXTREMA), 26)
+"""Rows of a statistics block behind the four extrema with their places."""
+BLOCK_ROWS = 26
+
+
+def block(layout: Layout, scope: Scope) -> tuple[slice, tuple[int, int, int]]:
+    """The statistics columns of a scope: contiguous slots and their shape [quantity, row, group]."""
+    first = layout[f"{scope}.max_cell_{QUANTITIES[0][0]}"]
+    last = layout[f"{scope}.cell_{QUANTITIES[-1][0]}.oldest_age"]
+    shape = (len(QUANTITIES), BLOCK_ROWS, first.size)
+    if last.start + last.size - first.start != shape[0] * shape[1] * shape[2]:
+        raise InternalError(f"the statistics columns of scope {scope} are not contiguous")
+    return slice(first.start, last.start + last.size), shape
+
+
+def scope_slots(layout: Layout, scope: Scope) -> IntArray:
+    """int[columns, size]: the slots of every column of one scope."""
+    return np.array(
+        [np.arange(c.start, c.start + c.size) for c in layout.columns.values() if c.scope is scope], np.int64
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Copies:
+    """Slots that are taken over from what a controller reports, because nothing else gives them."""
+
+    source: IntArray
+    target: IntArray
+
+    @classmethod
+    def of(cls, layout: Layout, bound: Bool, *, only: Bool) -> Copies:
+        """Every bound `reported.*` slot whose main slot is allowed by `only` bool[n_numbers]."""
+        source, target = [], []
+        for name, column in layout.columns.items():
+            if not name.startswith("reported.") or column.kind is not Kind.NUMBER:
+                continue
+            main = layout[name.removeprefix("reported.")]
+            take = bound[column.slots] & only[main.slots]
+            source.append(np.flatnonzero(take) + column.start)
+            target.append(np.flatnonzero(take) + main.start)
+        return cls(np.concatenate(source), np.concatenate(target))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Witnesses:
+    """Slots with two witnesses: ours, the controller's, and where their disagreement is told."""
+
+    ours: IntArray
+    reported: IntArray
+    verdict: IntArray
+
+    @classmethod
+    def of(cls, layout: Layout, bound: Bool, own: Bool) -> Witnesses:
+        """Pairs where the controller reports a value and `own` bool[n_numbers] says that we have one ourselves."""
+        ours, reported, verdict = [], [], []
+        for name, column in layout.columns.items():
+            if not name.startswith("disagreement."):
+                continue
+            plain = name.removeprefix("disagreement.")
+            main, said = layout[plain], layout[f"reported.{plain}"]
+            both = np.flatnonzero(bound[said.slots] & own[main.slots])
+            ours.append(both + main.start)
+            reported.append(both + said.start)
+            verdict.append(both + column.start)
+        return cls(np.concatenate(ours), np.concatenate(reported), np.concatenate(verdict))
+
+
+def clusters_with(layout: Layout, topology: Topology, bound: Bool, column: str) -> Bool:
+    """bool[n_clusters]: clusters of which at least one cell or sensor has a source."""
+    offsets = topology.cluster_cells if column == "cell.voltage" else topology.cluster_sensors
+    sourced = np.concatenate(([0], np.cumsum(bound[layout[column].slots])))
+    return (sourced[offsets[1:]] - sourced[offsets[:-1]]) > 0
