@@ -32,8 +32,8 @@ name = "b"
     [
         (("server", "endpoint"), "f.toml:6 server.endpoint"),
         (("server", "tls", "port"), "f.toml:7 server.tls.port"),
-        (("devices", 1, "name"), "f.toml:12 devices[1].name"),
-        (("devices", 1, "points", 1, "address"), "f.toml:16 devices[1].points[1].address"),
+        (("devices", 1, "name"), "f.toml:13 devices[1].name"),
+        (("devices", 1, "points", 1, "address"), "f.toml:17 devices[1].points[1].address"),
         (("devices", 0, "port"), "f.toml:9 devices[0].port"),
         (("web",), "f.toml: web"),
     ],
