@@ -1,0 +1,167 @@
+"""The Modbus driver, one per logical device; units of one host share a connection (TCP, RTU over TCP, TLS, serial)."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import ssl
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from pymodbus.transport import CommParams, CommType
+
+from opcua_bms.acquire.driver import U16, Block, ConnectFailed, Outcome, Timeout, read_once
+from opcua_bms.acquire.modbus_frames import MbapCodec, RtuCodec, read_request, write_request
+from opcua_bms.acquire.modbus_job import Job, Prepared
+from opcua_bms.acquire.modbus_link import Link
+from opcua_bms.acquire.settings import ConnectionSettings, SerialSettings, TlsSettings, Transport
+from opcua_bms.errors import ConfigurationError
+
+_NOTHING: Mapping[str, int] = {}
+
+
+class ModbusLines:
+    """All connections of a plant: equal settings → one link, closed with its last driver."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._links: dict[ConnectionSettings, tuple[Link, int]] = {}
+
+    def driver(
+        self, connection: ConnectionSettings, unit: int, timeout_s: float, budget_s: float = math.inf
+    ) -> ModbusDriver:
+        """The driver of one unit; `budget_s` is the most that a whole read may take, the wait for its turn included."""
+        link, users = self._links.get(connection) or (_link(connection, self._monotonic), 0)
+        self._links[connection] = (link, users + 1)
+        return ModbusDriver(link, unit, timeout_s, budget_s, lambda: self._release(connection))
+
+    def _release(self, connection: ConnectionSettings) -> None:
+        link, users = self._links[connection]
+        if users > 1:
+            self._links[connection] = (link, users - 1)
+        else:
+            del self._links[connection]
+            link.close()
+
+
+class ModbusDriver:
+    """One unit on a link (see `driver.Driver`)."""
+
+    def __init__(self, link: Link, unit: int, timeout_s: float, budget_s: float, release: Callable[[], None]) -> None:
+        self._link = link
+        self._unit = unit
+        self._timeout_s = timeout_s
+        self._budget_s = budget_s
+        self._release: Callable[[], None] | None = release
+
+    @property
+    def connected(self) -> bool:
+        return self._link.connected
+
+    @property
+    def notes(self) -> Mapping[str, int]:
+        return self._link.notes.get(self._unit, _NOTHING)
+
+    async def connect(self) -> None:
+        await self._link.connect()
+
+    def prepare(self, blocks: Sequence[Block]) -> ModbusReader:
+        codec = self._link.codec
+        requests = [read_request(block) for block in blocks]
+        return ModbusReader(self, [Prepared(r, codec.frame(self._unit, r, 0)) for r in requests])
+
+    async def read(self, table: str, address: int, count: int) -> U16:
+        return await read_once(self, table, address, count)
+
+    async def write(self, address: int, values: Sequence[int]) -> None:
+        request = write_request(address, values)
+        prepared = Prepared(request, self._link.codec.frame(self._unit, request, 0))
+        outcome = await self.perform([prepared], np.empty(0, np.uint16), urgent=True)
+        fault = outcome.faults[0]
+        if fault is not None:
+            raise fault
+
+    async def close(self) -> None:
+        if self._release is not None:
+            self._release()
+            self._release = None
+
+    async def perform(self, requests: Sequence[Prepared], words: U16, *, urgent: bool = False) -> Outcome:
+        """Run requests to their end: connect if need be, and go on after a fault of another unit on the line."""
+        job = Job(self._unit, requests, words, self._timeout_s)
+        try:
+            async with asyncio.timeout(None if math.isinf(self._budget_s) else self._budget_s):
+                while True:
+                    await self._link.connect()
+                    self._link.submit(job, urgent=urgent)
+                    await job.done
+                    if not job.interrupted:
+                        break
+                    job.resume()
+        except ConnectFailed as fault:
+            job.end(fault)
+        except TimeoutError:
+            job.end(Timeout(f"not served within {self._budget_s:g} s"))
+        finally:
+            job.done.cancel()
+        return job.outcome
+
+
+class ModbusReader:
+    """A read of fixed blocks, its frames encoded once."""
+
+    def __init__(self, driver: ModbusDriver, requests: Sequence[Prepared]) -> None:
+        self._driver = driver
+        self._requests = requests
+
+    async def read(self, words: U16) -> Outcome:
+        return await self._driver.perform(self._requests, words)
+
+
+def _link(settings: ConnectionSettings, monotonic: Callable[[], float]) -> Link:
+    params = CommParams(
+        comm_name=settings.place,
+        comm_type=CommType.TCP,
+        host=settings.host,
+        port=settings.port,
+        timeout_connect=settings.connect_timeout_s,
+    )
+    rtu = settings.transport in (Transport.RTU_OVER_TCP, Transport.SERIAL)
+    quiet_s = 0.0
+    if settings.serial is not None:
+        quiet_s = _serial(params, settings.serial)
+    if settings.tls is not None:
+        params.comm_type = CommType.TLS
+        params.sslctx = _tls_context(settings.tls)
+    return Link(
+        params,
+        RtuCodec() if rtu else MbapCodec(),
+        monotonic,
+        max_in_flight=settings.max_in_flight,
+        keeps_order=settings.keeps_order,
+        strict_transaction_id=settings.strict_transaction_id,
+        quiet_s=quiet_s,
+    )
+
+
+def _serial(params: CommParams, settings: SerialSettings) -> float:
+    """Fill in a serial line; returns its quiet time in s: 3.5 characters (V1.02 §2.5.1.1), adapters' latency."""
+    params.comm_type = CommType.SERIAL
+    params.host = settings.port
+    params.baudrate = settings.baud_rate
+    params.bytesize = settings.data_bits
+    params.parity = settings.parity
+    params.stopbits = settings.stop_bits
+    return 0.02 + 3.5 * 11 / settings.baud_rate
+
+
+def _tls_context(settings: TlsSettings) -> ssl.SSLContext:
+    """Modbus/TCP Security asks for TLS 1.2 at least and for certificates of both sides (MB-TCP-Security v2.1 §5)."""
+    try:
+        context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=str(settings.ca))
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        if settings.certificate is not None:
+            context.load_cert_chain(settings.certificate, settings.key)
+    except OSError as error:
+        raise ConfigurationError(f"TLS files of the device ({settings.ca}): {error}") from error
+    return context

@@ -1,0 +1,344 @@
+"""One Modbus connection, shared by the units behind it: queue, requests in flight, matching of answers, time-outs.
+
+pymodbus makes and owns the transport (TCP, TLS, serial); what its client would do with it is done here, because its
+client waits the whole time-out after a reset, matches answers loosely and wakes three tasks per request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pymodbus.transport import CommParams, ModbusProtocol
+
+from opcua_bms.acquire.driver import (
+    BadFrame,
+    ConnectFailed,
+    ConnectionLost,
+    ConnectionLostInFrame,
+    Fault,
+    IncompleteAnswer,
+    Timeout,
+)
+from opcua_bms.acquire.modbus_frames import Answer, Codec, take
+from opcua_bms.acquire.modbus_job import Job
+from opcua_bms.errors import InternalError
+
+_LATE_KEPT = 64
+_QUIET_LIMIT_S = 0.5
+
+
+@dataclass(slots=True)
+class _Open:
+    """A request on its way."""
+
+    job: Job
+    index: int
+    sent_s: float
+    deadline_s: float
+
+
+class _Wire(ModbusProtocol):
+    """One connection of pymodbus's transport layer; it ends for good when it is lost."""
+
+    def __init__(self, params: CommParams, received: Callable[[bytes], None], lost: Callable[[_Wire], None]) -> None:
+        super().__init__(params, is_server=False)
+        self._received = received
+        self._lost = lost
+
+    def data_received(self, data: bytes) -> None:
+        """Past pymodbus's own buffer, which a request sent meanwhile would empty."""
+        self.callback_data(data)
+
+    def callback_data(self, data: bytes, addr: tuple[object, ...] | None = None) -> int:  # noqa: ARG002 — UDP only
+        self._received(data)
+        return len(data)
+
+    def callback_connected(self) -> None:
+        """Nothing to do: whoever connects waits for it."""
+
+    def callback_disconnected(self, exc: Exception | None) -> None:  # noqa: ARG002 — the reason changes nothing
+        self._lost(self)
+
+    def callback_new_connection(self) -> ModbusProtocol:
+        raise InternalError("a client does not listen")
+
+    def write(self, data: bytes) -> None:
+        """Past pymodbus's `send`, which keeps a history of frames for its log."""
+        self.transport.write(data)  # type: ignore[attr-defined]  # pymodbus types it as BaseTransport
+
+    def abort(self) -> None:
+        """Close at once, whatever is still to be sent."""
+        self.is_closing = True
+        self.transport.abort()  # type: ignore[attr-defined]  # as above
+
+
+class Link:
+    """A connection that is made on demand; `max_in_flight` requests at a time, jobs in turn, urgent ones first.
+
+    `quiet_s` > 0 (serial line): after a fault the line stays open and is left alone until it was quiet for so long.
+    """
+
+    def __init__(
+        self,
+        params: CommParams,
+        codec: Codec,
+        monotonic: Callable[[], float],
+        *,
+        max_in_flight: int = 1,
+        keeps_order: bool = False,
+        strict_transaction_id: bool = True,
+        quiet_s: float = 0.0,
+    ) -> None:
+        self._params = params
+        self.codec = codec
+        self._monotonic = monotonic
+        self._strict = strict_transaction_id and codec.has_tid
+        self._max = max_in_flight if self._strict else 1
+        self._keeps_order = keeps_order and self._strict
+        self._quiet_s = quiet_s
+        self._wire: _Wire | None = None
+        self._connecting = asyncio.Lock()
+        self._attempts = 0
+        self._refusal = ""
+        self._queue: deque[Job] = deque()
+        self._open: dict[int, _Open] = {}
+        self._buffer = b""
+        self._tid = 0
+        self._late: deque[tuple[int, int]] = deque(maxlen=_LATE_KEPT)
+        """(transaction id, unit) of requests that timed out on this connection"""
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_s = 0.0
+        self._quiet: asyncio.TimerHandle | None = None
+        self._quiet_limit_s = 0.0
+        self._last_unit = 0
+        self.notes: dict[int, Counter[str]] = {}
+        """faults that failed no request, by unit"""
+
+    @property
+    def connected(self) -> bool:
+        return self._wire is not None
+
+    async def connect(self) -> None:
+        """Connect if need be; raises ConnectFailed. Whoever waits for another's attempt shares its result."""
+        if self._wire is not None:
+            return
+        attempts = self._attempts
+        async with self._connecting:
+            if self.connected:
+                return
+            if self._attempts != attempts:
+                raise ConnectFailed(self._refusal)
+            wire = _Wire(self._params, self._received, self._lost)
+            try:
+                transport, _ = await asyncio.wait_for(wire.call_create(), self._params.timeout_connect)
+            except TimeoutError:
+                self._refusal = f"no connection within {self._params.timeout_connect:g} s"
+            except OSError as error:
+                self._refusal = error.strerror or str(error) or type(error).__name__
+            else:
+                wire.transport = transport
+                self._wire = wire
+                self._buffer = b""
+                return
+            self._attempts += 1
+            raise ConnectFailed(self._refusal)
+
+    def submit(self, job: Job, *, urgent: bool = False) -> None:
+        """Ask the requests of a job as soon as it is its turn; the link must be connected."""
+        if urgent:
+            self._queue.appendleft(job)
+        else:
+            self._queue.append(job)
+        self._pump()
+
+    def close(self) -> None:
+        """Drop the connection; open jobs end with ConnectionLost."""
+        self._drop(None)
+
+    # sending
+
+    def _pump(self) -> None:
+        queue = self._queue
+        wire = self._wire
+        if wire is None:
+            for job in queue:
+                job.interrupt()
+            queue.clear()
+            return
+        if self._quiet is not None:
+            return
+        while queue and len(self._open) < self._max:
+            job = queue[0]
+            if not job.todo or job.done.done():
+                queue.popleft()
+                continue
+            index = job.todo.popleft()
+            frame = job.requests[index].frame
+            self._tid = tid = self._tid % 0xFFFF + 1
+            if self.codec.has_tid:
+                frame = tid.to_bytes(2, "big") + frame[2:]
+            now = self._monotonic()
+            deadline = now + job.timeout_s
+            self._open[tid] = _Open(job, index, now, deadline)
+            job.outcome.sent += 1
+            self._last_unit = job.unit
+            if self._timer is None or deadline < self._timer_s:
+                self._arm(now, deadline)
+            wire.write(frame)
+
+    def _arm(self, now_s: float, deadline_s: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_s = deadline_s
+        self._timer = asyncio.get_running_loop().call_later(deadline_s - now_s, self._expired)
+
+    def _expired(self) -> None:
+        """The earliest deadline may have passed; most often its request was answered long ago."""
+        self._timer = None
+        if not self._open:
+            return
+        now = self._monotonic()
+        tid, late = min(self._open.items(), key=lambda item: item[1].deadline_s)
+        if late.deadline_s > now:
+            self._arm(now, late.deadline_s)
+            return
+        waited = f"no answer within {late.job.timeout_s:g} s"
+        partial = len(self._buffer)
+        fault = IncompleteAnswer(f"{waited}, only {partial} bytes of one") if partial else Timeout(waited)
+        if self._keeps_order and not partial:
+            del self._open[tid]
+            self._late.append((tid, late.job.unit))
+            late.job.end(fault)
+            self._rearm(now)
+            self._pump()
+        else:
+            self._fail(fault, late)
+
+    def _rearm(self, now_s: float) -> None:
+        if self._open:
+            self._arm(now_s, min(o.deadline_s for o in self._open.values()))
+
+    # receiving
+
+    def _received(self, data: bytes) -> None:
+        if self._quiet is not None:
+            self._wait_for_quiet()
+            return
+        data = self._buffer + data if self._buffer else data
+        culprit: _Open | None = None
+        try:
+            while data:
+                culprit = next(iter(self._open.values()), None)
+                answer = self.codec.split(data, culprit.job.requests[culprit.index].request if culprit else None)
+                if answer is None:
+                    break
+                data = data[answer.used :]
+                tid = self._match(answer)
+                if tid is None:
+                    continue
+                culprit = self._open[tid]
+                self._take(answer, tid, culprit, len(data))
+        except BadFrame as fault:
+            self._fail(fault, culprit)
+            return
+        if data and not self._open and not self._late:
+            self._fail(BadFrame("unexpected_frame", f"{len(data)} bytes that nobody asked for"), None)
+            return
+        self._buffer = data
+        self._pump()
+
+    def _match(self, answer: Answer) -> int | None:
+        """Transaction id of the open request that this answers, None for a late answer; raises BadFrame."""
+        tid = answer.tid
+        if tid in self._open:
+            return tid
+        if tid is not None and self._late and (tid, answer.unit) in self._late:
+            self._late.remove((tid, answer.unit))
+            self._note(answer.unit, "late_answer")
+            return None
+        if not self._open:
+            raise BadFrame("unexpected_frame", f"an answer that nobody asked for, transaction id {tid}")
+        oldest = next(iter(self._open))
+        if tid is None or (tid == 0 and not self._strict):
+            return oldest
+        raise BadFrame("wrong_transaction", f"transaction id {tid} in answer to {oldest}")
+
+    def _take(self, answer: Answer, tid: int, request: _Open, more: int) -> None:
+        job = request.job
+        if answer.unit != job.unit:
+            raise BadFrame("wrong_unit", f"unit {answer.unit} in answer to unit {job.unit}")
+        if job.done.done():  # given up meanwhile: nobody owns `words` any more
+            del self._open[tid]
+            return
+        fault = take(job.requests[request.index].request, answer.pdu, job.words)
+        if isinstance(fault, BadFrame):
+            raise fault
+        if more and len(self._open) == 1 and not self._late:
+            raise BadFrame("long_frame", f"{more} bytes after the end of the answer")
+        del self._open[tid]
+        job.answer(request.index, self._monotonic(), request.sent_s, fault)
+
+    def _note(self, unit: int, name: str) -> None:
+        self.notes.setdefault(unit, Counter())[name] += 1
+
+    # faults of the line
+
+    def _lost(self, wire: _Wire) -> None:
+        if wire is not self._wire:
+            return
+        culprit = next(iter(self._open.values()), None)
+        if self._buffer:
+            fault: Fault = ConnectionLostInFrame(f"connection closed after {len(self._buffer)} bytes of an answer")
+        else:
+            fault = ConnectionLost("connection closed by the other end")
+        if culprit is None:
+            self._note(self._last_unit, "closed_when_idle")
+        else:
+            culprit.job.end(fault)
+        self._drop(culprit)
+
+    def _fail(self, fault: Fault, culprit: _Open | None) -> None:
+        """End the culprit's job and make the line fit for the others: a new connection, or quiet on a serial line."""
+        if culprit is None:
+            self._note(self._last_unit, fault.name)
+        else:
+            culprit.job.end(fault)
+        if not self._quiet_s:
+            self._drop(culprit)
+            return
+        self._open.clear()
+        self._buffer = b""
+        self._quiet_limit_s = self._monotonic() + _QUIET_LIMIT_S
+        self._wait_for_quiet()
+
+    def _drop(self, culprit: _Open | None) -> None:
+        wire, self._wire = self._wire, None
+        if wire is not None and wire.transport is not None:
+            wire.abort()
+        bystanders = [o.job for o in self._open.values()] + list(self._queue)
+        self._open.clear()
+        self._queue.clear()
+        self._late.clear()
+        self._buffer = b""
+        for handle in (self._timer, self._quiet):
+            if handle is not None:
+                handle.cancel()
+        self._timer = self._quiet = None
+        for job in bystanders:
+            if culprit is None or job is not culprit.job:
+                job.interrupt()
+
+    def _wait_for_quiet(self) -> None:
+        """Start again to wait for silence, but not for ever on a line that never falls silent."""
+        if self._quiet is not None:
+            if self._monotonic() >= self._quiet_limit_s:
+                return
+            self._quiet.cancel()
+        self._quiet = asyncio.get_running_loop().call_later(self._quiet_s, self._is_quiet)
+
+    def _is_quiet(self) -> None:
+        self._quiet = None
+        self._pump()

@@ -1,0 +1,87 @@
+"""What acquisition must know of a site: plain frozen data, made by the configuration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+
+class Transport(StrEnum):
+    """How Modbus frames travel."""
+
+    TCP = "tcp"
+    RTU_OVER_TCP = "rtu_over_tcp"
+    TLS = "tls"
+    SERIAL = "serial"
+
+
+@dataclass(frozen=True, slots=True)
+class SerialSettings:
+    """A serial line; `port` is the path of the device file."""
+
+    port: str
+    baud_rate: int = 19200
+    data_bits: int = 8
+    parity: str = "E"
+    """N, E or O; the specification's default is even (Modbus over Serial Line V1.02 §2.5.1)"""
+    stop_bits: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class TlsSettings:
+    """Modbus/TCP Security: server certificates are checked against `ca`; ours is shown where given."""
+
+    ca: Path
+    certificate: Path | None = None
+    key: Path | None = None
+    server_name: str = ""
+    """name expected in the server's certificate; empty: the host"""
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionSettings:
+    """One connection. Devices with equal settings share it; requests beyond `max_in_flight` wait their turn."""
+
+    host: str = ""
+    port: int = 502
+    transport: Transport = Transport.TCP
+    connect_timeout_s: float = 1.0
+    max_in_flight: int = 1
+    keeps_order: bool = False
+    """the device answers late but never out of order: a time-out does not drop the connection"""
+    strict_transaction_id: bool = True
+    """False for a device that always answers transaction id 0; then one request is in flight at most"""
+    serial: SerialSettings | None = None
+    tls: TlsSettings | None = None
+
+    @property
+    def place(self) -> str:
+        """Host or serial port, for logs."""
+        return self.serial.port if self.serial is not None else self.host
+
+
+@dataclass(frozen=True, slots=True)
+class LifeWrite:
+    """Our heartbeat to the device: a counter written to a holding register before each scan."""
+
+    address: int
+    modulus: int = 65536
+
+
+@dataclass(frozen=True, slots=True)
+class HeartbeatWatch:
+    """The device's heartbeat to us: unchanged for `limit_s` → all values of the device are frozen."""
+
+    column: str
+    """layout column of the heartbeat: `cluster.heartbeat`, `bms.heartbeat`"""
+    limit_s: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class BackOff:
+    """Delays between attempts to recover: first · 2^n, at most `cap_s` and never over a period, ± jitter."""
+
+    first_s: float = 0.05
+    cap_s: float = 5.0
+    jitter: float = 0.2
