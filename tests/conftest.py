@@ -1,1 +1,45 @@
-"""Makes the helper modules in this folder importable from every test below it."""
+"""Makes the helper modules in this folder importable, and keeps the group `system` honest.
+
+A test marked `system("libmodbus")` wants a component that neither PyPI nor npm serves. Where it is missing the test
+is skipped and named at the end with the Debian packages it wants; with OPCUA_BMS_TEST_SYSTEM=1 it fails instead.
+"""
+
+from __future__ import annotations
+
+import ctypes.util
+import os
+import shutil
+from collections.abc import Callable
+
+import pytest
+
+COMPONENTS: dict[str, tuple[Callable[[], bool], str]] = {
+    "libmodbus": (
+        lambda: bool(ctypes.util.find_library("modbus") and shutil.which("gcc") and shutil.which("pkg-config")),
+        "libmodbus-dev gcc pkg-config",
+    ),
+}
+"""Component → is it here, and the Debian packages that bring it."""
+NOT_RUN: dict[str, list[str]] = {}
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip, or in CI fail, a test whose component is missing."""
+    for marker in item.iter_markers("system"):
+        for component in marker.args:
+            present, packages = COMPONENTS[component]
+            if present():
+                continue
+            if os.environ.get("OPCUA_BMS_TEST_SYSTEM"):
+                pytest.fail(f"{component} is missing: apt-get install {packages}", pytrace=False)
+            NOT_RUN.setdefault(packages, []).append(item.nodeid)
+            pytest.skip(f"group system: wants {packages}")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name what did not run and what it wants."""
+    for packages, tests in NOT_RUN.items():
+        terminalreporter.section("group system: not run")
+        terminalreporter.write_line(f"{len(tests)} tests want the Debian packages {packages}:")
+        for test in tests:
+            terminalreporter.write_line(f"  {test}")

@@ -1,0 +1,31 @@
+"""The verbs, registered; each imports what it needs when it runs, so that --help is quick."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+
+from opcua_bms.cli import check, init, version
+
+app = typer.Typer(
+    name="opcua-bms",
+    help="OPC UA server adapter for battery management systems.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+@app.callback()
+def root(debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False) -> None:
+    """OPC UA server adapter for battery management systems."""
+    if debug:
+        os.environ["OPCUA_BMS_DEBUG"] = "1"
+
+
+app.command("init")(init.run)
+app.command("check")(check.run)
+app.command("version")(version.run)

