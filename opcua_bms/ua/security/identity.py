@@ -1,0 +1,260 @@
+"""Who a session is: checks identity tokens against users, their certificates and the announced token policies."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime
+import hmac
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+from asyncua import ua
+from asyncua.common.utils import ServiceError
+from asyncua.crypto import security_policies
+from asyncua.ua.status_codes import StatusCodes
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+
+from opcua_bms.clock import Clock
+from opcua_bms.errors import OpcuaBmsError
+from opcua_bms.ua.security.certificates import thumbprint
+from opcua_bms.ua.security.incidents import Incidents
+from opcua_bms.ua.security.passwords import MOST_BYTES
+from opcua_bms.ua.security.pki import PkiStore, TrustLists
+from opcua_bms.ua.security.roles import RemoteUser, Role
+from opcua_bms.ua.security.settings import ChannelPolicy, SecuritySettings, TokenPolicy, token_policies
+from opcua_bms.ua.security.throttle import LoginThrottle
+from opcua_bms.ua.security.users import UserDatabase, UserRecord
+from opcua_bms.ua.security.validation import CertificateRejectedError, parse_chain, validate_user
+
+REFUSAL_S = 0.5
+"""A refused login is answered this long after it came, whatever the reason: names cannot be told by time."""
+_MOST_WAITING = 8
+_MOST_PAIRS = 256
+_NOBODY = TrustLists((), (), (), ())
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """The channel and session that a token comes through."""
+
+    policy: ChannelPolicy
+    server_certificate: bytes | None
+    private_key: Any
+    nonce: bytes
+    address: str
+    application_uri: str
+    """"" unless the channel proved it"""
+
+
+class Authenticator:
+    """Turns an identity token into a user or a StatusCode; passwords are hashed one at a time, off the event loop."""
+
+    def __init__(
+        self,
+        settings: SecuritySettings,
+        clock: Clock,
+        incidents: Incidents,
+        users: UserDatabase | None = None,
+        user_store: PkiStore | None = None,
+        throttle: LoginThrottle | None = None,
+    ) -> None:
+        self.settings = settings
+        self.users = users
+        self.user_store = user_store
+        self.throttle = throttle or LoginThrottle()
+        self._clock = clock
+        self._incidents = incidents
+        self._hashing = asyncio.Lock()
+        self._turns: dict[tuple[str, str], tuple[asyncio.Lock, int]] = {}
+
+    async def authenticate(self, token: Any, signature: ua.SignatureData | None, challenge: Challenge) -> RemoteUser:
+        """The user behind a token; raises ServiceError. A wrong password is answered after REFUSAL_S."""
+        if token is None or (isinstance(token, ua.ExtensionObject) and token.TypeId.is_null()):
+            token = ua.AnonymousIdentityToken()
+        if isinstance(token, ua.AnonymousIdentityToken):
+            return self._anonymous(challenge)
+        if isinstance(token, ua.UserNameIdentityToken):
+            return await self._password(token, challenge)
+        if isinstance(token, ua.X509IdentityToken):
+            return await self._certificate(token, signature, challenge)
+        raise ServiceError(StatusCodes.BadIdentityTokenInvalid)
+
+    def _announced(self, token: Any, kind: ua.UserTokenType, challenge: Challenge) -> TokenPolicy:
+        """The announced policy that a token names (OPC 10000-4 §7.40.2)."""
+        for policy in token_policies(self.settings, challenge.policy):
+            if policy.kind is kind and policy.policy_id == token.PolicyId:
+                return policy
+        raise ServiceError(StatusCodes.BadIdentityTokenInvalid)
+
+    def _anonymous(self, challenge: Challenge) -> RemoteUser:
+        if not self.settings.anonymous:
+            self._incidents.report("login_refused", challenge.address, reason="anonymous users are not let in")
+            raise ServiceError(StatusCodes.BadIdentityTokenRejected)
+        roles = {Role.ANONYMOUS, *self.settings.anonymous_roles, *self._application(challenge)}
+        return RemoteUser(roles=frozenset(roles), application_uri=challenge.application_uri)
+
+    def _application(self, challenge: Challenge) -> frozenset[Role]:
+        return self.settings.application_roles.get(challenge.application_uri, frozenset())
+
+    def _known(self, record: UserRecord, challenge: Challenge) -> RemoteUser:
+        roles = {Role.ANONYMOUS, Role.AUTHENTICATED_USER, *record.roles, *self._application(challenge)}
+        return RemoteUser(
+            name=record.name,
+            roles=frozenset(roles),
+            anonymous=False,
+            application_uri=challenge.application_uri,
+        )
+
+    async def _password(self, token: ua.UserNameIdentityToken, challenge: Challenge) -> RemoteUser:
+        policy = self._announced(token, ua.UserTokenType.UserName, challenge)
+        name = token.UserName
+        if not isinstance(name, str) or not 0 < len(name) <= 128:
+            raise ServiceError(StatusCodes.BadIdentityTokenInvalid)
+        started = self._clock.monotonic()
+        pair = (name, challenge.address)
+        password = open_secret(token, policy.policy_uri, challenge)
+        reason = "too many wrong passwords: wait up to a minute"
+        async with self._turn(pair) as admitted:
+            if admitted and self.throttle.wait(*pair, self._clock.monotonic()) == 0:
+                record = await self._verify(name, password)
+                if record is not None:
+                    self.throttle.succeeded(*pair)
+                    return self._known(record, challenge)
+                self.throttle.failed(*pair, self._clock.monotonic())
+                reason = "unknown user or wrong password"
+        self._incidents.report("login_refused", challenge.address, name, user=name, reason=reason)
+        await asyncio.sleep(max(0.0, REFUSAL_S - (self._clock.monotonic() - started)))
+        raise ServiceError(StatusCodes.BadUserAccessDenied)
+
+    @contextlib.asynccontextmanager
+    async def _turn(self, pair: tuple[str, str]) -> AsyncIterator[bool]:
+        """One attempt of a pair at a time, so that many connections do not guess in parallel; False: too many wait."""
+        lock, waiting = self._turns.get(pair, (asyncio.Lock(), 0))
+        if waiting >= _MOST_WAITING or (not waiting and len(self._turns) >= _MOST_PAIRS):
+            yield False
+            return
+        self._turns[pair] = (lock, waiting + 1)
+        try:
+            async with lock:
+                yield True
+        finally:
+            left = self._turns[pair][1] - 1
+            if left:
+                self._turns[pair] = (lock, left)
+            else:
+                del self._turns[pair]
+
+    async def _verify(self, name: str, password: str) -> UserRecord | None:
+        if self.users is None:
+            return None
+        try:
+            if await asyncio.to_thread(self.users.find, name) is None:
+                return None
+            async with self._hashing:
+                return await asyncio.to_thread(self.users.verify, name, password)
+        except (OpcuaBmsError, ValueError) as error:  # the user file is broken: nobody enters, and it is told
+            self._incidents.report("user_file_unusable", "local", reason=error)
+            return None
+
+    async def _certificate(
+        self, token: ua.X509IdentityToken, signature: ua.SignatureData | None, challenge: Challenge
+    ) -> RemoteUser:
+        policy = self._announced(token, ua.UserTokenType.Certificate, challenge)
+        try:
+            chain = parse_chain(token.CertificateData)
+        except CertificateRejectedError as error:
+            raise ServiceError(StatusCodes.BadIdentityTokenInvalid) from error
+        _check_signature(chain[0], signature, policy.policy_uri, challenge)
+        record = None
+        reason = "no user has this certificate"
+        try:
+            lists = await asyncio.to_thread(self.user_store.lists) if self.user_store else _NOBODY
+            validate_user(chain, lists, _utc(self._clock), self.settings.validation)
+            if self.users is not None:
+                record = await asyncio.to_thread(self.users.find_certificate, chain[0])
+        except CertificateRejectedError as error:
+            reason = error.reason
+            if self.user_store is not None:
+                with contextlib.suppress(OpcuaBmsError):  # a full disk must not change the answer
+                    await asyncio.to_thread(self.user_store.remember_rejected, chain[0])
+        except OpcuaBmsError as error:
+            reason = str(error)
+        if record is not None:
+            return self._known(record, challenge)
+        name = thumbprint(chain[0])
+        self._incidents.report(
+            "user_certificate_rejected",
+            challenge.address,
+            name,
+            certificate=chain[0].subject.rfc4514_string(),
+            thumbprint=name,
+            reason=reason,
+            hint=self.settings.user_trust_hint(name),
+        )
+        raise ServiceError(StatusCodes.BadIdentityTokenRejected)
+
+
+def _utc(clock: Clock) -> datetime.datetime:
+    return datetime.datetime.fromtimestamp(clock.utc_ns() / 1e9, datetime.UTC)
+
+
+def open_secret(token: ua.UserNameIdentityToken, policy_uri: str, challenge: Challenge) -> str:
+    """Decrypt a legacy encrypted token secret (OPC 10000-4 §7.40.2.2): UInt32 length, password, server nonce.
+
+    Only the announced policy's algorithm is taken, and the nonce must be this session's: a recorded token is void.
+    """
+    policy = next((p.value for p in ChannelPolicy if p.uri == policy_uri and p is not ChannelPolicy.NONE), None)
+    data = token.Password
+    if policy is None or token.EncryptionAlgorithm != policy.AsymmetricEncryptionURI or not isinstance(data, bytes):
+        raise ServiceError(StatusCodes.BadIdentityTokenInvalid)
+    if not 0 < len(data) <= 4096:
+        raise ServiceError(StatusCodes.BadIdentityTokenInvalid)
+    strong = policy is security_policies.SecurityPolicyAes256Sha256RsaPss
+    algorithm = hashes.SHA256() if strong else hashes.SHA1()  # noqa: S303 - RSA-OAEP of the older policies
+    oaep = padding.OAEP(padding.MGF1(algorithm), algorithm, None)
+    size = challenge.private_key.key_size // 8
+    try:
+        blocks = [data[i : i + size] for i in range(0, len(data), size)]
+        opened = b"".join(challenge.private_key.decrypt(block, oaep) for block in blocks)
+    except ValueError:
+        raise ServiceError(StatusCodes.BadIdentityTokenInvalid) from None
+    length = int.from_bytes(opened[:4], "little")
+    secret = opened[4 : 4 + length]
+    nonce = challenge.nonce
+    if len(opened) < 4 or len(secret) != length or length < len(nonce) or length - len(nonce) > MOST_BYTES:
+        raise ServiceError(StatusCodes.BadIdentityTokenInvalid)
+    if not nonce or not hmac.compare_digest(secret[length - len(nonce) :], nonce):
+        raise ServiceError(StatusCodes.BadIdentityTokenInvalid)
+    try:
+        return secret[: length - len(nonce)].decode()
+    except UnicodeDecodeError:
+        raise ServiceError(StatusCodes.BadIdentityTokenInvalid) from None
+
+
+def _check_signature(
+    certificate: x509.Certificate, signature: ua.SignatureData | None, policy_uri: str, challenge: Challenge
+) -> None:
+    """The user proves the key by signing server certificate and nonce with the announced policy's algorithm."""
+    policy = next((p.value for p in ChannelPolicy if p.uri == policy_uri and p is not ChannelPolicy.NONE), None)
+    if (
+        policy is None
+        or signature is None
+        or signature.Algorithm != policy.AsymmetricSignatureURI
+        or not isinstance(signature.Signature, bytes)
+    ):
+        raise ServiceError(StatusCodes.BadUserSignatureInvalid)
+    strong = policy is security_policies.SecurityPolicyAes256Sha256RsaPss
+    scheme = padding.PSS(padding.MGF1(hashes.SHA256()), padding.PSS.DIGEST_LENGTH) if strong else padding.PKCS1v15()
+    key = certificate.public_key()
+    data = (challenge.server_certificate or b"") + challenge.nonce
+    if not isinstance(key, rsa.RSAPublicKey):
+        raise ServiceError(StatusCodes.BadUserSignatureInvalid)
+    try:
+        key.verify(signature.Signature, data, scheme, hashes.SHA256())
+    except InvalidSignature:
+        raise ServiceError(StatusCodes.BadUserSignatureInvalid) from None

@@ -1,0 +1,213 @@
+"""Well-known roles (OPC 10000-18 §4.2), what each may do by default, and the rules that services ask."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from asyncua import ua
+from asyncua.crypto.permission_rules import User, UserRole
+
+P = ua.PermissionType
+Grants = Mapping["Role", ua.PermissionType]
+
+
+def _node(number: int) -> ua.NodeId:
+    return ua.NodeId(ua.Int32(number), ua.Int16(0))
+
+
+class Role(Enum):
+    """The well-known roles; the value is the numeric NodeId in namespace 0."""
+
+    ANONYMOUS = 15644
+    AUTHENTICATED_USER = 15656
+    OBSERVER = 15668
+    OPERATOR = 15680
+    ENGINEER = 16036
+    SUPERVISOR = 15692
+    CONFIGURE_ADMIN = 15716
+    SECURITY_ADMIN = 15704
+
+    @property
+    def label(self) -> str:
+        """The BrowseName of the role, which is also how users write it: `SecurityAdmin`."""
+        return "".join(part.capitalize() for part in self.name.split("_"))
+
+    @property
+    def node_id(self) -> ua.NodeId:
+        return _node(self.value)
+
+    @classmethod
+    def parse(cls, text: str) -> Role:
+        """The role called `text`, whatever its case; ValueError with the names that exist."""
+        for role in cls:
+            if role.label.lower() == text.replace("_", "").replace("-", "").strip().lower():
+                return role
+        raise ValueError(f"no role {text!r}: one of {', '.join(r.label for r in ASSIGNABLE)}")
+
+
+ASSIGNABLE = (
+    Role.OBSERVER,
+    Role.OPERATOR,
+    Role.ENGINEER,
+    Role.SUPERVISOR,
+    Role.CONFIGURE_ADMIN,
+    Role.SECURITY_ADMIN,
+)
+"""What a user can be given; Anonymous and AuthenticatedUser follow from how one comes in."""
+
+_SEE = P.Browse | P.Read | P.ReadHistory | P.ReceiveEvents
+_OPERATE = _SEE | P.Write | P.Call
+
+DEFAULT_GRANTS: Grants = {
+    Role.OBSERVER: _SEE,
+    Role.OPERATOR: _OPERATE,
+    Role.ENGINEER: _OPERATE | P.WriteAttribute | P.WriteHistorizing,
+    Role.SUPERVISOR: _SEE | P.Call,
+    Role.CONFIGURE_ADMIN: _OPERATE | P.WriteAttribute | P.WriteHistorizing,
+    Role.SECURITY_ADMIN: P.Browse | P.Read | P.ReceiveEvents | P.ReadRolePermissions,
+}
+"""On every node that no other rule names. A variable's AccessLevel still decides what can be written at all."""
+
+BASE_GRANTS: Grants = {Role.ANONYMOUS: P.Browse | P.Read}
+"""In namespace 0 every session may look: no client can work without the type system and the Server object."""
+
+CONDITION_METHODS = frozenset(
+    _node(number)
+    for number in (
+        9111,  # AcknowledgeableConditionType.Acknowledge
+        9113,  # AcknowledgeableConditionType.Confirm
+        9029,  # ConditionType.AddComment
+        2947,  # ShelvedStateMachineType.Unshelve
+        2948,  # ShelvedStateMachineType.OneShotShelve
+        2949,  # ShelvedStateMachineType.TimedShelve
+        9211,  # AlarmConditionType.ShelvingState.Unshelve
+        9212,  # AlarmConditionType.ShelvingState.OneShotShelve
+        9213,  # AlarmConditionType.ShelvingState.TimedShelve
+        24756,  # ShelvedStateMachineType.TimedShelve2
+        24758,  # ShelvedStateMachineType.Unshelve2
+        24760,  # ShelvedStateMachineType.OneShotShelve2
+    )
+)
+"""Condition methods with which an operator answers alarms; Enable and Disable are an engineer's."""
+
+OWN_SESSION_METHODS = frozenset(
+    _node(number)
+    for number in (
+        3875,  # ConditionType.ConditionRefresh
+        12912,  # ConditionType.ConditionRefresh2
+        11492,  # Server.GetMonitoredItems
+        11489,  # ServerType.GetMonitoredItems
+        12873,  # Server.ResendData
+        12871,  # ServerType.ResendData
+    )
+)
+"""Methods that touch the caller's own subscriptions only: whoever may receive events may call them."""
+
+_ENABLE_DISABLE = frozenset(_node(number) for number in (9027, 9028))
+
+
+@dataclass
+class RemoteUser(User):
+    """Who came in over the network. `role` never is the library's Admin, which would pass every write check."""
+
+    role: UserRole = UserRole.User
+    name: str | None = None
+    roles: frozenset[Role] = frozenset({Role.ANONYMOUS})
+    anonymous: bool = True
+    application_uri: str = ""
+
+    def __post_init__(self) -> None:
+        self.role = UserRole.Anonymous if self.anonymous else UserRole.User
+
+    def same_person(self, other: User) -> bool:
+        """Whether both are the same user: what re-activation and TransferSubscriptions ask (OPC 10000-4 §5.7.3)."""
+        return (
+            isinstance(other, RemoteUser)
+            and self.name == other.name
+            and self.anonymous == other.anonymous
+            and (not self.anonymous or self.application_uri == other.application_uri)
+        )
+
+
+@dataclass
+class AccessRules:
+    """Which role may do what on which node; services ask `may`, the role attributes show `role_permissions`.
+
+    The first of these that names a node decides: `nodes`, the method sets, namespace 0, `defaults`.
+    """
+
+    defaults: Grants = field(default_factory=lambda: dict(DEFAULT_GRANTS))
+    base: Grants = field(default_factory=lambda: dict(BASE_GRANTS))
+    nodes: dict[ua.NodeId, Grants] = field(default_factory=dict)
+    alarm_roles: frozenset[Role] = frozenset({Role.OPERATOR, Role.ENGINEER, Role.SUPERVISOR})
+
+    def grants(self, node: ua.NodeId) -> Grants:
+        """The permissions of each role on a node (a method: its declaration on the type)."""
+        if (named := self.nodes.get(node)) is not None:
+            return named
+        if node.NamespaceIndex:
+            return self.defaults
+        if node in CONDITION_METHODS:
+            return self._with_call(self.alarm_roles)
+        if node in OWN_SESSION_METHODS:
+            return self._with_call(role for role, grant in self.defaults.items() if grant & P.ReceiveEvents)
+        if node in _ENABLE_DISABLE:
+            return self._with_call((Role.ENGINEER, Role.CONFIGURE_ADMIN))
+        merged = dict(self.defaults)
+        for role, grant in self.base.items():
+            merged[role] = merged.get(role, P(0)) | grant
+        return merged
+
+    def permissions(self, user: User | None, node: ua.NodeId) -> ua.PermissionType:
+        """Everything that a user may do on a node; a local (not remote) user may do all."""
+        if not isinstance(user, RemoteUser):
+            return _ALL if user is not None and user.role is UserRole.Admin else P(0)
+        granted = P(0)
+        for role, grant in self.grants(node).items():
+            if role in user.roles:
+                granted |= grant
+        return granted
+
+    def may(self, user: User | None, wanted: ua.PermissionType, node: ua.NodeId) -> bool:
+        """Whether a user has all of the `wanted` permissions on a node."""
+        return self.permissions(user, node) & wanted == wanted
+
+    def role_permissions(self, node: ua.NodeId) -> list[ua.RolePermissionType]:
+        """The RolePermissions attribute (OPC 10000-3 §5.2.9)."""
+        return [
+            ua.RolePermissionType(RoleId=role.node_id, Permissions=grant) for role, grant in self.grants(node).items()
+        ]
+
+    def user_role_permissions(self, user: User | None, node: ua.NodeId) -> list[ua.RolePermissionType]:
+        """The UserRolePermissions attribute: the same, reduced to the session's roles (OPC 10000-3 §5.2.10)."""
+        roles = user.roles if isinstance(user, RemoteUser) else frozenset[Role]()
+        return [
+            ua.RolePermissionType(RoleId=role.node_id, Permissions=grant)
+            for role, grant in self.grants(node).items()
+            if role in roles
+        ]
+
+    def user_access_level(self, user: User | None, node: ua.NodeId, access_level: int) -> int:
+        """The UserAccessLevel bits: AccessLevel without what the user may not do (OPC 10000-3 §5.6.2)."""
+        granted = self.permissions(user, node)
+        level = access_level
+        for bits, needed in ((0x01, P.Read), (0x02, P.Write), (0x04, P.ReadHistory), (0x08, P.ModifyHistory)):
+            if not granted & needed:
+                level &= ~bits
+        return level
+
+    def _with_call(self, roles: Iterable[Role]) -> Grants:
+        callers = frozenset(roles)
+        merged = {role: grant & ~P.Call for role, grant in self.defaults.items()}
+        for role, grant in self.base.items():
+            merged[role] = merged.get(role, P(0)) | grant
+        for role in callers:
+            merged[role] = merged.get(role, P(0)) | P.Call
+        return merged
+
+
+_ALL = P(0)
+for _permission in P:
+    _ALL |= _permission
