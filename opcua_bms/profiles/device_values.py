@@ -1,0 +1,72 @@
+"""Values of the device itself (serial number, clock, counts): read now and then, so plain Python."""
+
+from __future__ import annotations
+
+from calendar import timegm
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+import numpy as np
+
+from opcua_bms.profiles.codec import NumberSegment
+from opcua_bms.profiles.convert import U16, Form, Scaling
+from opcua_bms.profiles.plan import DevicePlan, DevicePoint
+from opcua_bms.profiles.schema import Profile
+
+
+def device_values(plan: DevicePlan, words: U16) -> dict[str, float | str | None]:
+    """{name without `device.`: value} from a buffer of words.
+
+    Strings without trailing NULs and spaces; clocks as seconds since 1970 UTC; None: sentinel or no valid date.
+    """
+    return {p.name: _read(plan.profile, p, words) for p in plan.device_points}
+
+
+def put_device_values(plan: DevicePlan, values: Mapping[str, float | str], words: U16) -> None:
+    """Inverse of `device_values`, into a buffer of words; names that the profile lacks are ignored."""
+    for p in plan.device_points:
+        if p.name in values:
+            _write(plan.profile, p, values[p.name], words)
+
+
+def _segment(profile: Profile, p: DevicePoint) -> NumberSegment:
+    return NumberSegment(
+        Form.of(profile, p.point), np.array([p.offset]), 0, Scaling.of([(p.point, 1)], reversed_flow=False)
+    )
+
+
+def _read(profile: Profile, p: DevicePoint, words: U16) -> float | str | None:
+    own = words[p.offset : p.offset + p.point.words]
+    little = (p.point.byte_order or profile.byte_order) == "little"
+    if p.point.type == "string":
+        raw = own.astype("<u2" if little else ">u2").tobytes()
+        return raw.rstrip(b"\0 ").decode("ascii", "replace")
+    if p.point.type == "clock":
+        year, month, day, hour, minute, second = (int(w) for w in (own.byteswap() if little else own))
+        try:
+            moment = datetime(year + p.point.year_offset, month, day, hour, minute, second, tzinfo=UTC)
+        except ValueError:
+            return None
+        return float(timegm(moment.utctimetuple()))
+    values, quality = np.empty(1), np.zeros(1, np.uint8)
+    _segment(profile, p).decode(words, values, quality)
+    return None if quality[0] else float(values[0])
+
+
+def _write(profile: Profile, p: DevicePoint, value: float | str, words: U16) -> None:
+    own = slice(p.offset, p.offset + p.point.words)
+    little = (p.point.byte_order or profile.byte_order) == "little"
+    if p.point.type == "string":
+        raw = str(value).encode("ascii", "replace")[: 2 * p.point.words].ljust(2 * p.point.words, b"\0")
+        words[own] = np.frombuffer(raw, "<u2" if little else ">u2")
+        return
+    if p.point.type == "clock":
+        moment = datetime.fromtimestamp(float(value), UTC)
+        fields = np.array(
+            [moment.year - p.point.year_offset, moment.month, moment.day, moment.hour, moment.minute, moment.second],
+            np.uint16,
+        )
+        words[own] = fields.byteswap() if little else fields
+        return
+    words[own] = 0
+    _segment(profile, p).encode(np.array([float(value)]), words)
