@@ -1,0 +1,1 @@
+"""Wiring: everything that runs is started, owned and ended here."""

@@ -1,0 +1,31 @@
+// Monitors the given nodes for some scans and tells how many notifications of how many scans arrived.
+import { AttributeIds, TimestampsToReturn } from "node-opcua-client";
+import { readFileSync } from "node:fs";
+import { withSession, args } from "./client.mjs";
+
+const nodes = JSON.parse(readFileSync(args[0], "utf8"));
+const seconds = Number(args[1]);
+const interval = Number(args[2]);
+
+await withSession(async (session) => {
+  const subscription = await session.createSubscription2({
+    requestedPublishingInterval: interval, requestedLifetimeCount: 100, requestedMaxKeepAliveCount: 10,
+    maxNotificationsPerPublish: 0, publishingEnabled: true, priority: 1,
+  });
+  const stamps = new Map(); // node → source times
+  const statuses = {};
+  const group = await subscription.monitorItems(
+    nodes.map((nodeId) => ({ nodeId, attributeId: AttributeIds.Value })),
+    { samplingInterval: 0, queueSize: 10, discardOldest: true },
+    TimestampsToReturn.Both,
+  );
+  group.on("changed", (item, value, index) => {
+    const node = nodes[index];
+    if (!stamps.has(node)) stamps.set(node, []);
+    stamps.get(node).push(value.sourceTimestamp?.getTime() ?? 0);
+    statuses[value.statusCode.name] = (statuses[value.statusCode.name] ?? 0) + 1;
+  });
+  await new Promise((done) => setTimeout(done, seconds * 1000));
+  await subscription.terminate();
+  return { items: nodes.length, statuses, stamps: Object.fromEntries(stamps) };
+});
