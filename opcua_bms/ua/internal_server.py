@@ -1,0 +1,85 @@
+"""The services of a server, all of them ours: asyncua's InternalServer with every service attribute rebuilt.
+
+Extension points: `settings.access` (roles), `settings.limits`, `wiring` (classes), `attach` (bulk values).
+What other parts find here: `limits`, `access`, `space` (None until attached), `store` (None until attached).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from asyncua import ua
+from asyncua.common.node import Node
+from asyncua.crypto.permission_rules import User, UserRole
+from asyncua.server.address_space import NodeManagementService
+from asyncua.server.internal_server import InternalServer as BaseInternalServer
+
+from opcua_bms.ua.settings import ServerSettings
+from opcua_bms.ua.space.instances import InstanceSpace
+from opcua_bms.ua.space.nodes import AddressSpace
+from opcua_bms.ua.store import ValueStore
+
+if TYPE_CHECKING:
+    from opcua_bms.ua.session import Session
+    from opcua_bms.ua.wiring import Wiring
+
+
+class InternalServer(BaseInternalServer):
+    """One per UaServer; made before the address space is loaded."""
+
+    def __init__(self, settings: ServerSettings, wiring: Wiring) -> None:
+        super().__init__(settings.user_manager)
+        self.settings = settings
+        self.wiring = wiring
+        self.limits = settings.limits
+        self.access = settings.access
+        self.store: ValueStore | None = None
+        self.space: InstanceSpace | None = None
+        self.allow_remote_admin = False
+        self.disabled_clock = True  # services.server_object keeps the time
+        self.supported_tokens = settings.identity_tokens
+        self.max_connections = self.limits.connections
+        self.min_session_timeout_ms = self.limits.session_timeout_min_ms
+        self.max_session_timeout_ms = self.limits.session_timeout_max_ms
+        self.max_subscriptions = self.limits.subscriptions
+        self.max_monitored_item_queue_size = self.limits.queue_size
+        self.max_lifetime_count = self.limits.lifetime_count_max
+        self.max_keep_alive_count = self.limits.keep_alive_count_max
+        self.max_unacked_messages_per_subscription = self.limits.retransmission_queue
+        self._rebuild_services()
+
+    def _rebuild_services(self) -> None:
+        """Replace whatever super().__init__ made; nothing has been loaded into it yet."""
+        aspace = self.aspace = AddressSpace()
+        self.method_service.stop()
+        self.attribute_service = self.wiring.attributes(self)
+        self.view_service = self.wiring.views(self)
+        self.method_service = self.wiring.methods(self)
+        self.node_mgt_service = NodeManagementService(aspace)
+        self.subscription_service = self.wiring.subscriptions(aspace, self)
+        self.history_manager = self.wiring.history(self)
+        self.isession = self.wiring.session(
+            self, aspace, self.subscription_service, "Internal", user=User(role=UserRole.Admin)
+        )
+        self.current_time_node = Node(self.isession, ua.NodeId(ua.ObjectIds.Server_ServerStatus_CurrentTime))
+        self.server_status_node = Node(self.isession, ua.NodeId(ua.ObjectIds.Server_ServerStatus))
+
+    def attach(self, store: ValueStore, space: InstanceSpace) -> None:
+        """Serve `space`'s instances with the values of `store`."""
+        self.store, self.space = store, space
+        self.aspace.attach(space)
+        self.subscription_service.attach(store, space)
+
+    def create_session(
+        self,
+        name: str,
+        user: User = User(role=UserRole.Anonymous),
+        external: bool = False,  # noqa: B008 - as base
+    ) -> Session:
+        """A session of the wiring's class."""
+        return self.wiring.session(self, self.aspace, self.subscription_service, name, user=user, external=external)
+
+    @property
+    def sessions(self) -> list[Session]:
+        """The sessions of clients, activated or not."""
+        return cast(Any, list(self._external_sessions.values()))

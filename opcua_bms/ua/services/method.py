@@ -1,0 +1,18 @@
+"""Call (Part 4 §5.12)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from asyncua.server.address_space import MethodService
+
+if TYPE_CHECKING:
+    from opcua_bms.ua.internal_server import InternalServer
+
+
+class Methods(MethodService):
+    """The Method service set."""
+
+    def __init__(self, iserver: InternalServer) -> None:
+        super().__init__(iserver.aspace)
+        self._iserver = iserver

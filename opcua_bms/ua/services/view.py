@@ -1,0 +1,18 @@
+"""Browse, TranslateBrowsePaths, RegisterNodes (Part 4 §5.9)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from asyncua.server.address_space import ViewService
+
+if TYPE_CHECKING:
+    from opcua_bms.ua.internal_server import InternalServer
+
+
+class Views(ViewService):
+    """The View service set."""
+
+    def __init__(self, iserver: InternalServer) -> None:
+        super().__init__(iserver.aspace)
+        self._iserver = iserver

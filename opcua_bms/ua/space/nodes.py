@@ -1,0 +1,71 @@
+"""asyncua's address space, with nodes that exist only while somebody looks at them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from asyncua import ua
+from asyncua.server.address_space import AddressSpace as BaseAddressSpace
+from asyncua.server.address_space import NodeData
+
+if TYPE_CHECKING:
+    from opcua_bms.ua.space.instances import InstanceSpace
+
+
+class NodeTable(dict[ua.NodeId, NodeData]):
+    """Real nodes by id; asked for a node of the instances, makes it. Iteration and length know real nodes only."""
+
+    instances: InstanceSpace | None = None
+
+    def __missing__(self, node_id: ua.NodeId) -> NodeData:
+        node = self.instances.node(node_id) if self.instances is not None else None
+        if node is None:
+            raise KeyError(node_id)
+        return node
+
+    def get(self, node_id: ua.NodeId, default: Any = None) -> Any:
+        """The node or `default`."""
+        try:
+            return self[node_id]
+        except KeyError:
+            return default
+
+    def __contains__(self, node_id: object) -> bool:
+        return super().__contains__(node_id) or (
+            self.instances is not None and isinstance(node_id, ua.NodeId) and node_id in self.instances
+        )
+
+
+class AddressSpace(BaseAddressSpace):
+    """Real nodes of asyncua and, once attached, the nodes of instances."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._nodes: NodeTable = NodeTable()
+
+    def attach(self, instances: InstanceSpace) -> None:
+        """Answer for the nodes of `instances` too, and show them from the real nodes that they hang below."""
+        self._nodes.instances = instances
+        for source, reference in instances.references_from_real_nodes():
+            self._nodes[source].references.append(reference)
+
+    @property
+    def instances(self) -> InstanceSpace | None:
+        """The lazy nodes."""
+        return self._nodes.instances
+
+    def is_real(self, node_id: ua.NodeId) -> bool:
+        """Whether the node is held in memory, so that its attributes can be written."""
+        return dict.__contains__(self._nodes, node_id)
+
+    def add_datachange_callback(
+        self, nodeid: ua.NodeId, attr: ua.AttributeIds, callback: Callable[..., Any]
+    ) -> tuple[ua.StatusCode, int]:
+        """As asyncua's; nodes of instances never call back: bulk values are pushed with the commits of their store."""
+        if self.is_real(nodeid) or nodeid not in self._nodes:
+            return super().add_datachange_callback(nodeid, attr, callback)
+        if attr not in self._nodes[nodeid].attributes:
+            return ua.StatusCode(ua.UInt32(ua.StatusCodes.BadAttributeIdInvalid)), 0
+        self._datachange_callback_counter += 1
+        return ua.StatusCode(), self._datachange_callback_counter
