@@ -10,11 +10,11 @@ from opcua_bms.config.models import Config, Device, Pack, Stack, numbers
 from opcua_bms.document import Document, Location, Problem, did_you_mean
 from opcua_bms.errors import ConfigurationError
 from opcua_bms.model.topology import ClusterShape, PackShape, StackShape, Topology
-from opcua_bms.profiles import Profile, parse_profile
+from opcua_bms.profiles import Placement, Profile, parse_profile
 from opcua_bms.resources import profile_bytes, profile_names
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class PlacedDevice:
     """One real device: what it is, where it answers, and what part of the plant it serves.
 
@@ -29,6 +29,14 @@ class PlacedDevice:
     stack: int
     clusters: tuple[int, ...]
     entry: int
+
+    def placement(self, topology: Topology) -> Placement:
+        """What the device serves, as the profiles want it."""
+        if self.clusters:
+            return Placement(clusters=self.clusters)
+        if self.profile.serves == "stack":
+            return Placement.stack(topology, self.stack)
+        return Placement.whole(topology)
 
 
 def topology_of(config: Config) -> Topology:
@@ -131,9 +139,8 @@ def _expand(
         if unit > 255:
             complain("unit_step", f"cluster {number} would be unit {unit}; at most 255")
             break
-        name = (device.name or "cluster") + (
-            f"{number:02d}" if not device.name or "," in device.clusters or ".." in device.clusters else ""
-        )
+        several = len(numbers(device.clusters)) > 1
+        name = device.name if device.name and not several else f"{device.name or 'cluster'}{number:02d}"
         if topology.n_stacks > 1 and not device.name:
             name = f"stack{device.stack}-{name}"
         out.append(PlacedDevice(name, profile, device, port, unit, device.stack - 1, (cluster,), entry))
@@ -141,28 +148,26 @@ def _expand(
 
 
 def _unique(placed: list[PlacedDevice], problems: list[Problem]) -> None:
-    names: dict[str, PlacedDevice] = {}
-    places: dict[tuple[object, ...], PlacedDevice] = {}
-    servers: dict[tuple[object, ...], PlacedDevice] = {}
+    """Names, addresses and served parts of the plant belong to one device each; only the first clash is told."""
+    seen: dict[tuple[object, ...], PlacedDevice] = {}
     for device in placed:
         settings = device.settings
         line = settings.serial.port if settings.serial else f"{settings.host}:{device.port}"
-        serves = [(c, device.profile.name) for c in device.clusters] or [("master", device.stack, device.profile.name)]
-        for seen, key, clash in (
-            (names, device.name, "name"),
-            (places, (line, device.unit), "unit"),
-            *((servers, s, "clusters") for s in serves),
-        ):
-            other = seen.setdefault(key, device)  # type: ignore[attr-defined]  # three dicts of different keys
-            if other is not device:
-                what = {
-                    "name": f"two devices are named '{device.name}'",
-                    "unit": f"{line} unit {device.unit} is also device '{other.name}': "
-                    "give one another unit, or a unit_step or port_step",
-                    "clusters": f"'{other.name}' and '{device.name}' both serve the same part of the plant",
-                }[clash]
-                problems.append(Problem(("devices", device.entry, clash), what))
-                return
+        kind = device.profile.name
+        claims: list[tuple[str, tuple[object, ...]]] = [("name", (device.name,)), ("unit", (line, device.unit))]
+        claims += [("clusters", (kind, cluster)) for cluster in device.clusters or (-1 - device.stack,)]
+        for key, claim in claims:
+            other = seen.setdefault((key, *claim), device)
+            if other is device:
+                continue
+            what = {
+                "name": f"two devices are named '{device.name}': give each [[devices]] a name of its own",
+                "unit": f"{line} unit {device.unit} is also device '{other.name}': "
+                "another unit, a unit_step or a port_step tells them apart",
+                "clusters": f"'{other.name}' and '{device.name}' both serve the same part of the plant",
+            }[key]
+            problems.append(Problem(("devices", device.entry, key), what))
+            return
 
 
 def word_labels(placed: list[PlacedDevice]) -> Mapping[str, Mapping[int, str]]:

@@ -61,14 +61,14 @@ def _stacks(wish: Wish, per_cluster: bool) -> str:
             "packs = 25                      # per cluster",
             "cells = 40                      # voltages per pack",
             "sensors = 20                    # temperatures per pack",
-            "series = 250                    # cells in series per cluster: sum of cells is checked against the voltage",
+            "series = 250                    # in series per cluster: the sum of cells is checked against the voltage",
             "parallel = 4                    # cells in parallel",
             'absent = ""                     # slots that are not fitted, like "12..20"',
         ]
     else:
         lines += [
             "packs = 0                       # this controller gives summary values only",
-            'absent = ""                     # slots that are not fitted; empty ones are also recognised by their zeros',
+            'absent = ""                     # slots that are not fitted; empty ones are also known by their zeros',
         ]
     return "\n".join(lines) + "\n"
 
