@@ -15,6 +15,8 @@ Pure: no input or output, no clock. Mistakes are `errors.ConfigurationError`.
 
 from opcua_bms.profiles.codec import Codec, Decoded
 from opcua_bms.profiles.device_values import device_values, put_device_values
+from opcua_bms.profiles.lint import Finding, lint
+from opcua_bms.profiles.listing import Register, notation, registers
 from opcua_bms.profiles.parse import parse_profile
 from opcua_bms.profiles.placement import Elements, Placement
 from opcua_bms.profiles.plan import DevicePlan, DevicePoint, WritePoint, bind
@@ -28,14 +30,19 @@ __all__ = [
     "DevicePlan",
     "DevicePoint",
     "Elements",
+    "Finding",
     "Placement",
     "Point",
     "Profile",
+    "Register",
     "Request",
     "WritePoint",
     "bind",
     "device_values",
     "json_schema",
+    "lint",
+    "notation",
     "parse_profile",
     "put_device_values",
+    "registers",
 ]

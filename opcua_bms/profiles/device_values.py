@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from calendar import timegm
 from collections.abc import Mapping
-from datetime import UTC, datetime
 
 import numpy as np
 
@@ -42,12 +40,7 @@ def _read(profile: Profile, p: DevicePoint, words: U16) -> float | str | None:
         raw = own.astype("<u2" if little else ">u2").tobytes()
         return raw.rstrip(b"\0 ").decode("ascii", "replace")
     if p.point.type == "clock":
-        year, month, day, hour, minute, second = (int(w) for w in (own.byteswap() if little else own))
-        try:
-            moment = datetime(year + p.point.year_offset, month, day, hour, minute, second, tzinfo=UTC)
-        except ValueError:
-            return None
-        return float(timegm(moment.utctimetuple()))
+        return _seconds((own.byteswap() if little else own).tolist(), p.point.year_offset)
     values, quality = np.empty(1), np.zeros(1, np.uint8)
     _segment(profile, p).decode(words, values, quality)
     return None if quality[0] else float(values[0])
@@ -61,12 +54,23 @@ def _write(profile: Profile, p: DevicePoint, value: float | str, words: U16) -> 
         words[own] = np.frombuffer(raw, "<u2" if little else ">u2")
         return
     if p.point.type == "clock":
-        moment = datetime.fromtimestamp(float(value), UTC)
-        fields = np.array(
-            [moment.year - p.point.year_offset, moment.month, moment.day, moment.hour, moment.minute, moment.second],
-            np.uint16,
-        )
+        fields = np.array(_fields(float(value), p.point.year_offset), np.uint16)
         words[own] = fields.byteswap() if little else fields
         return
     words[own] = 0
     _segment(profile, p).encode(np.array([float(value)]), words)
+
+
+def _seconds(fields: list[int], year_offset: int) -> float | None:
+    year, month, day, hour, minute, second = fields
+    try:
+        moment = np.datetime64(f"{year + year_offset:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}", "s")
+    except ValueError:
+        return None
+    return float(moment.astype(np.int64))
+
+
+def _fields(seconds: float, year_offset: int) -> list[int]:
+    date, _, time = str(np.datetime64(int(seconds), "s")).partition("T")
+    year, month, day = (int(part) for part in date.split("-"))
+    return [year - year_offset, month, day, *(int(part) for part in time.split(":"))]

@@ -128,8 +128,8 @@ def bind(
     heartbeat = profile.heartbeat
     position = None
     if heartbeat.watch is not None:
-        watched = next(e for e in elements if e.point.name == heartbeat.watch)
-        hits = np.flatnonzero(np.isin(codec.slots, watched.slots))
+        watched = [e.slots for e in elements if e.point.name == heartbeat.watch]
+        hits = np.flatnonzero(np.isin(codec.slots, watched))
         position = int(hits[0]) if hits.size else None
     return DevicePlan(
         profile=profile,

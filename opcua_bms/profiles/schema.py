@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 Table = Literal["input", "holding", "coil", "discrete"]
 PointType = Literal["u16", "s16", "u32", "s32", "u64", "s64", "float32", "float64", "bool", "string", "clock"]
@@ -185,24 +185,9 @@ class Profile(Strict):
     heartbeat: Heartbeat = Heartbeat()
     point: Annotated[list[Point], Field(min_length=1)]
 
-    @model_validator(mode="after")
-    def _names(self) -> Profile:
-        seen: set[str] = set()
-        for point in self.point:
-            if point.name in seen:
-                raise ValueError(f"the point name {point.name!r} is used twice")
-            seen.add(point.name)
-        for key, wanted in (("watch", self.heartbeat.watch), ("write", self.heartbeat.write)):
-            if wanted is not None and wanted not in seen:
-                raise ValueError(f"heartbeat.{key} names no point (got {wanted!r})")
-        return self
-
     def by_name(self, name: str) -> Point:
         """The point of that name; KeyError if there is none."""
-        for point in self.point:
-            if point.name == name:
-                return point
-        raise KeyError(name)
+        return {point.name: point for point in self.point}[name]
 
     def wire_address(self, point: Point) -> int:
         """Zero-based address, as on the wire."""
