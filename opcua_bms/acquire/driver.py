@@ -88,11 +88,11 @@ GATEWAY_EXCEPTIONS = frozenset({10, 11})
 
 
 class Block(Protocol):
-    """One read request: `count` registers from `address` (zero-based, as on the wire) go to words[offset:]."""
+    """One read request: `count` registers or coils from `address` (zero-based, as on the wire) go to words[offset:]."""
 
     @property
     def table(self) -> str:
-        """`holding` (function 3) or `input` (function 4)."""
+        """`coil` (function 1), `discrete` (2), `holding` (3) or `input` (4)."""
 
     @property
     def address(self) -> int: ...

@@ -14,7 +14,7 @@ from opcua_bms.acquire.driver import U16, Block, ConnectFailed, Outcome, Timeout
 from opcua_bms.acquire.modbus_frames import MbapCodec, RtuCodec, read_request, write_request
 from opcua_bms.acquire.modbus_job import Job, Prepared
 from opcua_bms.acquire.modbus_link import Link
-from opcua_bms.acquire.settings import ConnectionSettings, SerialSettings, TlsSettings, Transport
+from opcua_bms.acquire.settings import ConnectionSettings, DeviceSettings, SerialSettings, TlsSettings, Transport
 from opcua_bms.errors import ConfigurationError
 
 _NOTHING: Mapping[str, int] = {}
@@ -34,6 +34,11 @@ class ModbusLines:
         link, users = self._links.get(connection) or (_link(connection, self._monotonic), 0)
         self._links[connection] = (link, users + 1)
         return ModbusDriver(link, unit, timeout_s, budget_s, lambda: self._release(connection))
+
+    def for_device(self, settings: DeviceSettings, period_s: float) -> ModbusDriver:
+        """The driver of a device that is scanned each `period_s`; its scan is given up after two periods."""
+        budget_s = max(2.0 * period_s, settings.timeout_s * len(settings.plan.requests))
+        return self.driver(settings.connection, settings.unit, settings.timeout_s, budget_s)
 
     def _release(self, connection: ConnectionSettings) -> None:
         link, users = self._links[connection]

@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 from pymodbus.framer import FramerRTU, FramerSocket
 from pymodbus.pdu import DecodePDU, ModbusPDU
+from pymodbus.pdu.bit_message import ReadCoilsRequest, ReadDiscreteInputsRequest
 from pymodbus.pdu.register_message import (
     ReadHoldingRegistersRequest,
     ReadInputRegistersRequest,
@@ -23,7 +24,13 @@ from pymodbus.pdu.register_message import (
 from opcua_bms.acquire.crc import crc16
 from opcua_bms.acquire.driver import U16, BadFrame, Block, Fault, ModbusException
 
-_READ = {"holding": ReadHoldingRegistersRequest, "input": ReadInputRegistersRequest}
+_READ = {
+    "coil": ReadCoilsRequest,
+    "discrete": ReadDiscreteInputsRequest,
+    "holding": ReadHoldingRegistersRequest,
+    "input": ReadInputRegistersRequest,
+}
+_BITS = (1, 2)
 _MBAP = struct.Struct(">HHHB")
 _SHORTEST_PDU = 2
 _LONGEST_PDU = 253
@@ -36,14 +43,11 @@ class Request:
     pdu: bytes
     function: int
     count: int
-    """registers that the answer must bring; 0 for a write, whose answer must be `echo`"""
+    """registers (coils) that the answer must bring; 0 for a write, whose answer must be `echo`"""
     offset: int = 0
+    data_bytes: int = 0
+    """what the answer's byte count must say"""
     echo: bytes = b""
-
-    @property
-    def answer_length(self) -> int:
-        """Bytes of a right answer's PDU."""
-        return 2 + 2 * self.count if self.count else len(self.echo)
 
 
 def _encode(message: ModbusPDU) -> bytes:
@@ -53,7 +57,9 @@ def _encode(message: ModbusPDU) -> bytes:
 def read_request(block: Block) -> Request:
     """The read of one block; ValueError if it does not fit into one request."""
     message = _READ[block.table](address=block.address, count=block.count)
-    return Request(_encode(message), message.function_code, block.count, block.offset)
+    function = message.function_code
+    data_bytes = (block.count + 7) // 8 if function in _BITS else 2 * block.count
+    return Request(_encode(message), function, block.count, block.offset, data_bytes)
 
 
 def write_request(address: int, values: Sequence[int]) -> Request:
@@ -69,7 +75,10 @@ def write_request(address: int, values: Sequence[int]) -> Request:
 
 
 def take(request: Request, pdu: bytes, words: U16) -> Fault | None:
-    """Check an answer's PDU and put its registers into words[offset:]; the fault if it is not the right answer."""
+    """Check an answer's PDU and put what it brings into words[offset:], a coil as 0 or 1.
+
+    The fault if the device refused, or if this is no answer to the request.
+    """
     function = pdu[0]
     if function != request.function:
         if function != request.function | 0x80:
@@ -80,13 +89,17 @@ def take(request: Request, pdu: bytes, words: U16) -> Fault | None:
     count = request.count
     if not count:
         return None if pdu == request.echo else BadFrame("wrong_echo", "the write was confirmed with other data")
-    length = len(pdu)
-    if length != 2 + 2 * count or pdu[1] != 2 * count:
+    length, data_bytes = len(pdu), request.data_bytes
+    if length != 2 + data_bytes or pdu[1] != data_bytes:
         if length == 2 + pdu[1]:
-            name = "short_frame" if length < 2 + 2 * count else "long_frame"
-            return BadFrame(name, f"{pdu[1]} bytes of registers instead of {2 * count}")
+            name = "short_frame" if length < 2 + data_bytes else "long_frame"
+            return BadFrame(name, f"{pdu[1]} bytes of data instead of {data_bytes}")
         return BadFrame("garbage", f"byte count {pdu[1]} in an answer of {length} bytes")
-    words[request.offset : request.offset + count] = np.frombuffer(pdu, ">u2", count, 2)
+    target = words[request.offset : request.offset + count]
+    if function in _BITS:
+        target[:] = np.unpackbits(np.frombuffer(pdu, np.uint8, data_bytes, 2), count=count, bitorder="little")
+    else:
+        target[:] = np.frombuffer(pdu, ">u2", count, 2)
     return None
 
 

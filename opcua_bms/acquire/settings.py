@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from opcua_bms.profiles.plan import DevicePlan
+
 
 class Transport(StrEnum):
     """How Modbus frames travel."""
@@ -62,26 +64,26 @@ class ConnectionSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class LifeWrite:
-    """Our heartbeat to the device: a counter written to a holding register before each scan."""
-
-    address: int
-    modulus: int = 65536
-
-
-@dataclass(frozen=True, slots=True)
-class HeartbeatWatch:
-    """The device's heartbeat to us: unchanged for `limit_s` → all values of the device are frozen."""
-
-    column: str
-    """layout column of the heartbeat: `cluster.heartbeat`, `bms.heartbeat`"""
-    limit_s: float = 5.0
-
-
-@dataclass(frozen=True, slots=True)
 class BackOff:
     """Delays between attempts to recover: first · 2^n, at most `cap_s` and never over a period, ± jitter."""
 
     first_s: float = 0.05
     cap_s: float = 5.0
     jitter: float = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceSettings:
+    """One logical device: where it is, and the plan that its profile and the plant gave."""
+
+    name: str
+    connection: ConnectionSettings
+    plan: DevicePlan
+    unit: int = 1
+    timeout_s: float = 0.5
+    """budget of one request"""
+    write_life: bool = False
+    """write our heartbeat (`plan.life`) before a scan, as often as the profile says"""
+    heartbeat_limit_s: float | None = None
+    """its heartbeat (`plan.heartbeat_position`) unchanged for so long → its values are FROZEN; 0: off, None: profile"""
+    back_off: BackOff = BackOff()

@@ -44,6 +44,8 @@ class DeviceHealth:
     last_good_ns: int = 0
     clusters: tuple[int, ...] = ()
     """0-based clusters of the plant whose own values this device gives; empty for a master"""
+    faults: tuple[tuple[str, int], ...] = ()
+    """every kind of fault since start with its count: timeout, short_frame, exception_2, …"""
 
 
 @dataclass(frozen=True, slots=True)
