@@ -15,6 +15,7 @@ from xml.etree import ElementTree as ET
 
 from opcua_bms.infomodel import types as t
 from opcua_bms.infomodel.declare import (
+    Constant,
     EnumerationDeclaration,
     ObjectTypeDeclaration,
     Row,
@@ -275,7 +276,7 @@ def _localized_texts(holder: ET.Element, texts: list[str]) -> None:
         _text(ET.SubElement(many, "LocalizedText"), "Text", text)
 
 
-def _constant(holder: ET.Element, constant: Range | Unit | str | bool) -> None:
+def _constant(holder: ET.Element, constant: Constant) -> None:
     if isinstance(constant, str):
         _text(ET.SubElement(holder, "LocalizedText", {"xmlns": TYPES_NS}), "Text", constant)
         return

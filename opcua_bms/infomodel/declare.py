@@ -8,8 +8,8 @@ from enum import StrEnum
 
 from opcua_bms.infomodel.units import UNITS, Range, Unit
 
-Constant = Range | Unit | str | bool
-"""A value that is the same in every instance; a str is a LocalizedText where the row's data type says so."""
+Constant = Range | Unit | str | tuple[str, ...]
+"""A value that is the same in every instance; a str is a LocalizedText, a tuple an array of them."""
 
 
 class Rule(StrEnum):
@@ -27,6 +27,8 @@ class Face(StrEnum):
     """the value of its slot, or the values of a range of slots"""
     QUALITY = "quality"
     """the quality bytes of a range of slots"""
+    BIT = "bit"
+    """one bit of its word"""
     KEPT = "kept"
     """nothing of a column: the server keeps it (diagnostics, health)"""
 
@@ -54,6 +56,9 @@ class Row:
     standard: bool = False
     """its BrowseName is a standard one, in namespace 0"""
     constant: Constant | None = None
+    bit: int = -1
+    label: str = ""
+    """what people see in place of the name"""
 
     @property
     def name(self) -> str:
