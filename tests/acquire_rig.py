@@ -110,6 +110,7 @@ class Rig:
     response_s: float = 0.01
     write_life: bool = False
     hard_limit: int = 2
+    profile: bytes = PROFILE
     pace: ManualPace = field(default_factory=ManualPace)
     images: list[Image] = field(default_factory=list)
 
@@ -117,11 +118,9 @@ class Rig:
         self.topology = plant(self.n, self.missing)
         self.layout = Layout.of(self.topology)
         self.truth = truth(self.layout)
-        self.settings = plan_settings(self.topology, self.layout, lambda _: ConnectionSettings("memory"))
-        if self.write_life:
-            self.settings = [
-                DeviceSettings(s.name, s.connection, s.plan, s.unit, write_life=True) for s in self.settings
-            ]
+        self.settings = plan_settings(
+            self.topology, self.layout, lambda _: ConnectionSettings("memory"), self.profile, write_life=self.write_life
+        )
         self.drivers = {
             s.name: MemoryDriver(registers_of(s.plan, self.truth), self.pace, response_s=self.response_s)
             for s in self.settings
@@ -170,10 +169,14 @@ class Rig:
 
 
 def plan_settings(
-    topology: Topology, layout: Layout, connection: Callable[[int], ConnectionSettings], **more: float
+    topology: Topology,
+    layout: Layout,
+    connection: Callable[[int], ConnectionSettings],
+    text: bytes = PROFILE,
+    **more: float,
 ) -> list[DeviceSettings]:
     """One device per fitted cluster, cluster k at connection(k)."""
-    profile = parse_profile(PROFILE, "small.toml")
+    profile = parse_profile(text, "small.toml")
     return [
         DeviceSettings(
             f"cluster{k + 1:02d}",

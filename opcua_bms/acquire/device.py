@@ -125,8 +125,9 @@ class Device:
             return fault
         except Exception as error:
             # the task's top: a defect of ours must not end this device for good
-            log.exception("device_task_failed")
             defect = InternalFault(f"{type(error).__name__}: {error}")
+            if self._repeats.tell("device_task_failed", self.pace.monotonic()):
+                log.exception("device_task_failed")
             self.counters.count_fault(defect)
             return defect
         self.counters.count(outcome)
