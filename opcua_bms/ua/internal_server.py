@@ -14,6 +14,7 @@ from asyncua.crypto.permission_rules import User, UserRole
 from asyncua.server.address_space import NodeManagementService
 from asyncua.server.internal_server import InternalServer as BaseInternalServer
 
+from opcua_bms.ua.security.gate import open_gate
 from opcua_bms.ua.settings import ServerSettings
 from opcua_bms.ua.space.instances import InstanceSpace
 from opcua_bms.ua.space.nodes import AddressSpace
@@ -32,7 +33,8 @@ class InternalServer(BaseInternalServer):
         self.settings = settings
         self.wiring = wiring
         self.limits = settings.limits
-        self.access = settings.access
+        self.gate = settings.gate or open_gate()
+        self.access = settings.access if settings.gate is None else self.gate.rules
         self.store: ValueStore | None = None
         self.space: InstanceSpace | None = None
         self.allow_remote_admin = False
@@ -73,8 +75,8 @@ class InternalServer(BaseInternalServer):
     def create_session(
         self,
         name: str,
-        user: User = User(role=UserRole.Anonymous),
-        external: bool = False,  # noqa: B008 - as base
+        user: User = User(role=UserRole.Anonymous),  # noqa: B008 - as base
+        external: bool = False,
     ) -> Session:
         """A session of the wiring's class."""
         return self.wiring.session(self, self.aspace, self.subscription_service, name, user=user, external=external)

@@ -11,6 +11,7 @@ from asyncua import ua
 from asyncua.server.user_managers import PermissiveUserManager, UserManager
 
 from opcua_bms.ua.access import AccessPolicy, OpenAccess
+from opcua_bms.ua.security.gate import Gate
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,8 @@ class ServerSettings:
     identity_tokens: tuple[type[Any], ...] = (ua.AnonymousIdentityToken,)
     user_manager: UserManager = field(default_factory=PermissiveUserManager)
     access: AccessPolicy = field(default_factory=OpenAccess)
+    gate: Gate | None = None
+    """channels, users and roles; it then decides alone, also over `access`, policies, tokens and certificates above"""
     limits: Limits = field(default_factory=Limits)
     server_profiles: tuple[str, ...] = ("http://opcfoundation.org/UA-Profile/Server/StandardUA2017",)
     locale_ids: tuple[str, ...] = ("en",)

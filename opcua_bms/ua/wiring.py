@@ -21,6 +21,7 @@ from typing import Any
 
 from asyncua.server.history import HistoryManager
 
+from opcua_bms.ua.guard.endpoints import announce
 from opcua_bms.ua.guard.processor import GuardedProcessor
 from opcua_bms.ua.guard.protocol import Protocol
 from opcua_bms.ua.guard.session import GuardedSession
@@ -44,7 +45,7 @@ class Wiring:
     views: type[Views] = Views
     methods: type[Methods] = Methods
     history: Callable[[Any], HistoryManager] = HistoryManager
-    endpoints: Callable[[Any], None] | None = None
+    endpoints: Callable[[Any], None] | None = announce
 
 
 DEFAULT = Wiring()

@@ -15,8 +15,10 @@ from asyncua import ua
 from asyncua.common.utils import Buffer
 from asyncua.ua import ua_binary
 from asyncua.ua.status_codes import StatusCodes
+from asyncua.ua.uaerrors import UaStatusCodeError
 
 _MOST_DIMENSIONS = 16
+_NO_CLASS: Any = type(None)
 
 
 class Budget:
@@ -54,7 +56,7 @@ class BoundedBuffer(Buffer):
 
 def refuse(code: int) -> NoReturn:
     """Raise the StatusCode as asyncua does."""
-    raise ua.UaStatusCodeError(code)
+    raise UaStatusCodeError(code)  # type: ignore[no-untyped-call]  # untyped there
 
 
 def _count(data: Any, *, plain: bool) -> int:
@@ -127,7 +129,7 @@ def _list_decoder(uatype: Any) -> Callable[[Any], Any]:
     def decode(data: Any) -> Any:
         nonlocal element
         if element is None:  # late: types that hold lists of each other would never end
-            element = ua_binary._create_type_deserializer(uatype, type(None))
+            element = ua_binary._create_type_deserializer(uatype, _NO_CLASS)
         return [element(data) for _ in range(_count(data, plain=False))]
 
     return decode

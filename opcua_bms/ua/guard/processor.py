@@ -1,9 +1,378 @@
-"""Checks before a request reaches the services."""
+"""Checks before a request reaches the services: the channel it came through, the session it names, what it costs."""
 
 from __future__ import annotations
 
+import struct
+from typing import Any, cast
+
+from asyncua import ua
+from asyncua.common.utils import NotEnoughData, ServiceError
+from asyncua.server.internal_session import SessionState
+from asyncua.ua.object_ids import ObjectIds
+from asyncua.ua.status_codes import StatusCodes
+from asyncua.ua.ua_binary import nodeid_from_binary, struct_from_binary, struct_to_binary, uatcp_to_binary
+from asyncua.ua.uaerrors import UaStatusCodeError
+from cryptography.exceptions import InvalidSignature
+
+from opcua_bms.ua.guard import codec
+from opcua_bms.ua.guard.channel import Channel
+from opcua_bms.ua.guard.session import GuardedSession
 from opcua_bms.ua.processor import Processor
+from opcua_bms.ua.security.gate import Gate
+from opcua_bms.ua.security.identity import Challenge
+from opcua_bms.ua.security.settings import ChannelPolicy
+from opcua_bms.ua.security.validation import CertificateRejectedError, check_application_uri, parse_chain
+
+_SMALLEST_BUFFER = 8192
+_UNDECODABLE = (NotEnoughData, struct.error, ValueError, RecursionError, OverflowError)
+"""What asyncua's decoders raise over bytes that are no request; ValueError: an enumeration's unknown value."""
+_DISCOVERY = frozenset(
+    {
+        ObjectIds.GetEndpointsRequest_Encoding_DefaultBinary,
+        ObjectIds.FindServersRequest_Encoding_DefaultBinary,
+    }
+)
+_CREATE = ObjectIds.CreateSessionRequest_Encoding_DefaultBinary
+_ACTIVATE = ObjectIds.ActivateSessionRequest_Encoding_DefaultBinary
+_CLOSE = ObjectIds.CloseSessionRequest_Encoding_DefaultBinary
+_REFUSED = frozenset(
+    {
+        ObjectIds.RegisterServerRequest_Encoding_DefaultBinary,
+        ObjectIds.RegisterServer2Request_Encoding_DefaultBinary,
+        ObjectIds.AddNodesRequest_Encoding_DefaultBinary,
+        ObjectIds.DeleteNodesRequest_Encoding_DefaultBinary,
+        ObjectIds.AddReferencesRequest_Encoding_DefaultBinary,
+        ObjectIds.DeleteReferencesRequest_Encoding_DefaultBinary,
+        ObjectIds.CloseSecureChannelRequest_Encoding_DefaultBinary,  # a CLO message, never a MSG
+    }
+)
 
 
 class GuardedProcessor(Processor):
     """One per connection."""
+
+    iserver: Any
+
+    def __init__(self, iserver: Any, transport: Any, limits: Any) -> None:
+        super().__init__(iserver, transport, limits)
+        codec.install()
+        self.gate: Gate = iserver.gate
+        self.address = str(self.name[0]) if self.name else "local"
+        self._connection: Channel = Channel(
+            self._limits, self.gate.limits, self.gate.unfinished, self.gate.certificate_der
+        )
+        self._faults = 0
+        self._largest_response = 0
+
+    @property
+    def channel(self) -> Channel:
+        """The SecureChannel of this connection."""
+        return self._connection
+
+    @property
+    def guarded_session(self) -> GuardedSession | None:
+        """The session that is bound to this connection."""
+        return cast(GuardedSession | None, self.session)
+
+    @property
+    def serving(self) -> bool:
+        """Whether an activated session is bound to this connection."""
+        return self.session is not None and bool(self.session.is_activated())
+
+    def fast_lane_open(self) -> bool:
+        """Requests of an activated session may skip `process_message` once their token was compared."""
+        return self.serving
+
+    async def process(self, header: Any, body: Any) -> bool:
+        """Serve one chunk; False ends the connection. Whatever cannot be understood is answered by an ERR."""
+        try:
+            return await self._process(header, body)
+        except CertificateRejectedError as error:
+            return self._end(error.wire_code)
+        except (UaStatusCodeError, ServiceError) as error:
+            return self._end(error.code)
+        except Exception as error:
+            return self._end(StatusCodes.BadSecurityChecksFailed, type(error).__name__)
+
+    async def _process(self, header: Any, body: Any) -> bool:
+        if header.MessageType == ua.MessageType.Hello:
+            return self._hello(struct_from_binary(ua.Hello, body))
+        message = self._connection.receive_from_header_and_body(header, body)
+        if message is None:
+            return True
+        if header.MessageType == ua.MessageType.SecureClose:
+            return False
+        payload = codec.BoundedBuffer(bytes(message.body()), nesting=self.gate.limits.nesting)
+        if header.MessageType == ua.MessageType.SecureOpen:
+            await self._open_channel(message, payload)
+            return True
+        return await self.process_message(message.SequenceHeader(), payload)
+
+    def _end(self, code: int, detail: str = "") -> bool:
+        self.gate.incidents.report("illegal_message", self.address, code=f"{code:#010x}", detail=detail or "-")
+        self._transport.write(error_message(code))
+        return False
+
+    def _hello(self, hello: ua.Hello) -> bool:
+        """Agree on sizes (OPC 10000-6 §7.1.2.3); ours hold for requests, the client's for responses."""
+        if len(hello.EndpointUrl or "") > 4096:
+            return self._end(StatusCodes.BadTcpEndpointUrlInvalid)
+        if min(hello.ReceiveBufferSize, hello.SendBufferSize) < _SMALLEST_BUFFER:
+            return self._end(StatusCodes.BadConnectionRejected)
+        limits = self._limits
+        acknowledge = ua.Acknowledge()
+        acknowledge.ReceiveBufferSize = ua.UInt32(min(hello.SendBufferSize, limits.max_recv_buffer))
+        acknowledge.SendBufferSize = ua.UInt32(min(hello.ReceiveBufferSize, limits.max_send_buffer))
+        acknowledge.MaxMessageSize = ua.UInt32(self.iserver.limits.message_size)
+        acknowledge.MaxChunkCount = ua.UInt32(self.iserver.limits.message_size // _SMALLEST_BUFFER + 1)
+        limits.max_send_buffer = acknowledge.SendBufferSize
+        self._largest_response = hello.MaxMessageSize
+        self._connection.most_chunks = acknowledge.MaxChunkCount
+        self._transport.write(uatcp_to_binary(ua.MessageType.Acknowledge, acknowledge))
+        return True
+
+    async def _open_channel(self, message: Any, body: codec.BoundedBuffer) -> None:
+        nodeid_from_binary(body)
+        header = struct_from_binary(ua.RequestHeader, body)
+        params = struct_from_binary(ua.OpenSecureChannelParameters, body)
+        channel = self._connection
+        if not channel.is_open():
+            secure = bool(channel.chain)
+            modes = (ua.MessageSecurityMode.Sign, ua.MessageSecurityMode.SignAndEncrypt)
+            if (params.SecurityMode in modes) != secure:
+                codec.refuse(StatusCodes.BadSecurityModeRejected)
+            if secure:
+                await self.gate.check_application(channel.chain, self.address)
+            channel.select_policy(message.SecurityHeader().SecurityPolicyURI, None, params.SecurityMode)
+        response = ua.OpenSecureChannelResponse()
+        response.Parameters = channel.open(params, self.gate)
+        self.send_response(header.RequestHandle, message.SequenceHeader(), response, ua.MessageType.SecureOpen)
+
+    async def process_message(self, seqhdr: Any, body: Any) -> bool:
+        """Serve one request; a header that cannot be decoded ends the connection, parameters that cannot do not."""
+        try:
+            typeid = nodeid_from_binary(body)
+            header = struct_from_binary(ua.RequestHeader, body)
+        except Exception:
+            return self._end(StatusCodes.BadDecodingError)
+        try:
+            return bool(await self._process_message(typeid, header, seqhdr, body))
+        except CertificateRejectedError as error:
+            return self._fault(header, seqhdr, error.wire_code)
+        except (ServiceError, UaStatusCodeError) as error:
+            return self._fault(header, seqhdr, error.code)
+        except Exception as error:
+            broken = isinstance(error, _UNDECODABLE)
+            self.gate.incidents.report(
+                "request_undecodable" if broken else "request_failed",
+                self.address,
+                detail=f"{type(error).__name__}: {error}",
+            )
+            return self._fault(
+                header, seqhdr, StatusCodes.BadDecodingError if broken else StatusCodes.BadInternalError
+            )
+
+    def _fault(self, header: Any, seqhdr: Any, code: int) -> bool:
+        if code in (StatusCodes.BadDecodingError, StatusCodes.BadEncodingLimitsExceeded):
+            self._faults += 1
+            if self._faults > self.gate.limits.decoding_faults:
+                return self._end(code)
+        self.gate.incidents.counters[f"fault_{code:#010x}"] += 1
+        fault = ua.ServiceFault()
+        fault.ResponseHeader.ServiceResult = ua.StatusCode(ua.UInt32(code))
+        self.send_response(header.RequestHandle, seqhdr, fault)
+        return True
+
+    def send_response(
+        self, requesthandle: Any, seqhdr: Any, response: Any, msgtype: Any = ua.MessageType.SecureMessage
+    ) -> None:
+        """Send unless it is larger than this client, or we, allow: then BadResponseTooLarge."""
+        response.ResponseHeader.RequestHandle = requesthandle
+        data = struct_to_binary(response)
+        most = self.iserver.limits.message_size
+        if len(data) > (min(self._largest_response, most) if self._largest_response else most):
+            fault = ua.ServiceFault()
+            fault.ResponseHeader.RequestHandle = requesthandle
+            fault.ResponseHeader.ServiceResult = ua.StatusCode(ua.UInt32(StatusCodes.BadResponseTooLarge))
+            data = struct_to_binary(fault)
+        self._transport.write(
+            self._connection.message_to_binary(data, message_type=msgtype, request_id=seqhdr.RequestId)
+        )
+
+    async def _process_message(self, typeid: Any, requesthdr: Any, seqhdr: Any, body: Any) -> bool:
+        number = typeid.Identifier if typeid.NamespaceIndex == 0 else None
+        if number in _REFUSED:
+            raise ServiceError(StatusCodes.BadServiceUnsupported)
+        if number in _DISCOVERY:
+            return bool(await super()._process_message(typeid, requesthdr, seqhdr, body))
+        policy = self._connection.security_policy
+        if not self.gate.settings.offers(policy.URI, policy.Mode):
+            raise ServiceError(StatusCodes.BadSecurityPolicyRejected)
+        if number == _CREATE:
+            await self._create_session(requesthdr, seqhdr, body)
+            return True
+        if number == _ACTIVATE:
+            await self._activate_session(requesthdr, seqhdr, body)
+            return True
+        session = self.guarded_session
+        if session is None or not session.has_token(requesthdr.AuthenticationToken):
+            raise ServiceError(StatusCodes.BadSessionIdInvalid)
+        if session.state is SessionState.Closed:
+            raise ServiceError(StatusCodes.BadSessionClosed)
+        if number == _CLOSE:
+            delete = ua.ua_binary.Primitives.Boolean.unpack(body)
+            await session.close_session(delete)
+            self.send_response(requesthdr.RequestHandle, seqhdr, ua.CloseSessionResponse())
+            return True
+        if not session.is_activated():
+            await session.close_session(True)
+            raise ServiceError(StatusCodes.BadSessionNotActivated)
+        return bool(await super()._process_message(typeid, requesthdr, seqhdr, body))
+
+    async def _create_session(self, header: Any, seqhdr: Any, body: Any) -> None:
+        """CreateSession (OPC 10000-4 §5.7.2): one session per connection, its certificate is the channel's."""
+        params = struct_from_binary(ua.CreateSessionParameters, body)
+        channel = self._connection
+        policy = channel.security_policy
+        nonce = params.ClientNonce or b""
+        uri = params.ClientDescription.ApplicationUri
+        if channel.chain:
+            if parse_chain(params.ClientCertificate)[0] != channel.chain[0]:
+                raise ServiceError(StatusCodes.BadCertificateInvalid)
+            if not 32 <= len(nonce) <= 1024:
+                raise ServiceError(StatusCodes.BadNonceInvalid)
+            try:
+                check_application_uri(channel.chain[0], uri)
+            except CertificateRejectedError as error:
+                await self.gate.certificate_rejected(error, channel.chain[0], self.address)
+                raise
+        old = self.guarded_session
+        if old is not None and old.is_activated():
+            raise ServiceError(StatusCodes.BadTooManySessions)
+        if old is not None:
+            await old.close_session(True)
+        await self._make_room()
+        session = cast(GuardedSession, self.iserver.create_session(self.address, external=True))
+        session.peer, session.policy_uri, session.mode = channel.peer, policy.URI, policy.Mode
+        session.address, session.application_uri = self.address, uri if channel.chain else ""
+        session.processor = self
+        self.session = session
+        try:
+            result = await session.create_session(params, self.sockname)
+        except BaseException:
+            await session.close_session(True)
+            raise
+        result.ServerCertificate = self.gate.certificate_der
+        if channel.chain:
+            result.ServerSignature.Signature = policy.asymmetric_cryptography.signature((channel.peer or b"") + nonce)
+            result.ServerSignature.Algorithm = policy.AsymmetricSignatureURI
+        response = ua.CreateSessionResponse()
+        response.Parameters = result
+        self.send_response(header.RequestHandle, seqhdr, response)
+
+    async def _make_room(self) -> None:
+        """At the limit the oldest session that nobody activated goes (OPC 10000-4 §5.7.2)."""
+        sessions = cast(list[GuardedSession], self.iserver.sessions)
+        if len(sessions) < self.iserver.limits.sessions:
+            return
+        idle = [s for s in sessions if not s.is_activated()]
+        if not idle:
+            self.gate.incidents.report("sessions_full", self.address)
+            raise ServiceError(StatusCodes.BadTooManySessions)
+        self.gate.incidents.counters["sessions_evicted"] += 1
+        await min(idle, key=lambda s: s.created_at).close_session(True)
+
+    async def _activate_session(self, header: Any, seqhdr: Any, body: Any) -> None:
+        """ActivateSession (OPC 10000-4 §5.7.3): nothing is bound before signature and user hold."""
+        params = struct_from_binary(ua.ActivateSessionParameters, body)
+        session = cast(GuardedSession | None, self.iserver.lookup_external_session(header.AuthenticationToken))
+        if session is None or session.state is SessionState.Closed:
+            raise ServiceError(StatusCodes.BadSessionIdInvalid)
+        if self.session not in (None, session):
+            raise ServiceError(StatusCodes.BadSessionIdInvalid)
+        moving = session.processor is not self
+        channel = self._connection
+        policy = channel.security_policy
+        if moving and not session.is_activated():
+            raise ServiceError(StatusCodes.BadSecureChannelIdInvalid)
+        if (channel.peer, policy.URI, policy.Mode) != (session.peer, session.policy_uri, session.mode):
+            self.gate.incidents.report("session_theft", self.address)
+            raise ServiceError(StatusCodes.BadSecurityChecksFailed)
+        nonce = session.nonce or b""
+        if channel.chain:
+            self._check_client_signature(params.ClientSignature, nonce)
+        user = await self.gate.authenticator.authenticate(
+            params.UserIdentityToken,
+            params.UserTokenSignature,
+            Challenge(
+                ChannelPolicy(type(policy)),
+                self.gate.certificate_der,
+                self.gate.key,
+                nonce,
+                self.address,
+                session.application_uri,
+            ),
+        )
+        if session.state is SessionState.Closed or session.nonce != nonce or self._closing:
+            raise ServiceError(StatusCodes.BadSessionIdInvalid)
+        if moving and not session.same_user(user):
+            self.gate.incidents.report("session_theft", self.address, user=user.name or "anonymous")
+            raise ServiceError(StatusCodes.BadUserAccessDenied)
+        self._bind(session)
+        result = ua.ActivateSessionResult()
+        result.ServerNonce = ua.ByteString(session.bind_user(user))
+        response = ua.ActivateSessionResponse()
+        response.Parameters = result
+        self.send_response(header.RequestHandle, seqhdr, response)
+
+    def _check_client_signature(self, signature: ua.SignatureData, nonce: bytes) -> None:
+        policy = self._connection.security_policy
+        if signature.Algorithm != policy.AsymmetricSignatureURI or not isinstance(signature.Signature, bytes):
+            raise ServiceError(StatusCodes.BadApplicationSignatureInvalid)
+        try:
+            policy.asymmetric_cryptography.verify((self.gate.certificate_der or b"") + nonce, signature.Signature)
+        except InvalidSignature:
+            self.gate.incidents.report("application_signature_invalid", self.address)
+            raise ServiceError(StatusCodes.BadApplicationSignatureInvalid) from None
+
+    def _bind(self, session: GuardedSession) -> None:
+        """Make this connection the session's; the one before loses it, and its subscriptions answer here."""
+        before = session.processor
+        if before is not None and before is not self:
+            before.session_closed(session)
+        session.processor = self
+        self.session = session
+        self._connection.largest_message = self.iserver.limits.message_size
+        if before is not self:
+            for subscription in self.iserver.subscription_service.subscriptions.values():
+                if subscription.session_id == session.session_id:
+                    subscription.pub_result_callback = self.forward_publish_response
+                    subscription.pub_request_callback = self.get_publish_request
+
+    def session_closed(self, session: GuardedSession) -> None:
+        """A session has ended or moved to another connection."""
+        if self.session is session:
+            self.session = None
+            self._publish_requests.clear()
+            self._publish_results_subs.clear()
+            self._connection.largest_message = self.gate.limits.stranger_message
+
+    async def close(self) -> None:
+        """The connection is gone: an activated session with subscriptions waits for its client (§6.7), others end."""
+        self._closing = True
+        channel = self._connection
+        self.gate.forget_channel(channel.security_token.ChannelId)
+        channel.close()
+        session = self.guarded_session
+        if session is None:
+            return
+        if self._should_close_session_on_transport_loss():
+            await session.close_session(True)
+        elif session.processor is self:
+            session.processor = None
+        self.session = None
+
+
+def error_message(code: int) -> bytes:
+    """An ERR message (OPC 10000-6 §7.1.2.5), without a reason that would help an attacker."""
+    return uatcp_to_binary(ua.MessageType.Error, ua.ErrorMessage(ua.StatusCode(ua.UInt32(code)), ua.String("")))

@@ -1,33 +1,211 @@
-"""Bytes of one connection → messages for its processor."""
+"""Bytes of one connection → messages for its processor, within limits of time, size and number."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
+from asyncua import ua
+from asyncua.common.utils import Buffer
 from asyncua.server.binary_server_asyncio import OPCUAProtocol
+from asyncua.ua.status_codes import StatusCodes
+from asyncua.ua.ua_binary import header_from_binary
 
-from opcua_bms.ua.processor import Processor
+from opcua_bms.ua.guard.frames import FrameError, FrameReader, Phase
+from opcua_bms.ua.guard.processor import GuardedProcessor, error_message
+from opcua_bms.ua.security.gate import Gate
+
+_TICK_S = 1.0
 
 
 class Protocol(OPCUAProtocol):
     """One per connection; makes a processor of the class it is given."""
 
-    def __init__(self, *args: Any, processor: type[Processor], **kwargs: Any) -> None:
+    iserver: Any
+    processor: GuardedProcessor | None
+
+    def __init__(self, *args: Any, processor: type[GuardedProcessor], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.gate: Gate = self.iserver.gate
+        self.address = ""
+        self.opened_at = 0.0
+        self._idle_since = 0.0
         self._processor_class = processor
+        self._reader = FrameReader(self.limits.max_recv_buffer)
+        self._queued = 0
+        self._paused = False
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self._deaf_since: float | None = None
+        self._unfinished_since: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._ended = False
+        self.messages = asyncio.Queue()
+
+    @property
+    def progress(self) -> tuple[int, float]:
+        """How far this connection has come, then its age: the smallest makes room for a newcomer."""
+        processor = self.processor
+        if processor is None or self._reader.phase is Phase.CONNECTED:
+            stage = 0
+        elif processor.serving:
+            stage = 4
+        elif processor.session is not None:
+            stage = 3
+        else:
+            stage = 2 if processor.channel.is_open() else 1
+        return stage, self.opened_at
+
+    @property
+    def unread(self) -> int:
+        """Bytes that this client has not taken yet."""
+        return self.transport.get_write_buffer_size() if self.transport is not None else 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Start serving a socket."""
+        """Admit the connection, or make room for it, or refuse it."""
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - what create_server makes
         self.peer_name = transport.get_extra_info("peername")
-        if len(self.clients) >= self.iserver.max_connections:
-            transport.close()
+        self.address = str(self.peer_name[0]) if self.peer_name else "local"
+        if not self._admit():
+            self.gate.incidents.report("connection_refused", self.address)
+            self._ended = True
+            transport.abort()
             return
-        self.transport = transport  # type: ignore[assignment]  # a stream transport, which is what create_server makes
-        self.processor = self._processor_class(self.iserver, self.transport, self.limits)
-        self.processor.set_policies(self.policies)
+        self.transport = transport
+        transport.set_write_buffer_limits(high=self.gate.limits.output_pause)
+        self.opened_at = self._idle_since = time.monotonic()
+        self.processor = self._processor_class(self.iserver, transport, self.limits)
+        self.processor.set_policies(self.policies)  # type: ignore[no-untyped-call]  # untyped there
         self.iserver.asyncio_transports.append(transport)
         self.clients.append(self)
         self._task = asyncio.create_task(self._process_received_message_loop())
-        if self.iserver.max_pending_activation_seconds > 0:
-            self._activation_watchdog_task = asyncio.create_task(self._activation_watchdog())
+        self._schedule()
+
+    def _admit(self) -> bool:
+        """Whether there is room, if need be after the least advanced connection has been closed."""
+        limits = self.iserver.limits
+        clients: list[Any] = self.clients
+        mine = [c for c in clients if c.address == self.address]
+        for crowd, most in ((mine, limits.connections_per_address), (clients, limits.connections)):
+            if len(crowd) < most:
+                continue
+            victim = min(crowd, key=lambda c: c.progress)
+            if victim.processor is not None and victim.processor.serving:
+                return False
+            self.gate.incidents.counters["connections_evicted"] += 1
+            victim.abort()
+        return True
+
+    def abort(self) -> None:
+        """Drop the connection at once and free its place."""
+        self._ended = True
+        if self in self.clients:
+            self.clients.remove(self)
+        if self.transport is not None:
+            self.transport.abort()
+
+    def connection_lost(self, ex: BaseException | None) -> None:
+        """Free what the connection held."""
+        self._ended = True
+        self._writable.set()
+        if self._timer is not None:
+            self._timer.cancel()
+        if self.transport is not None and self.transport in self.iserver.asyncio_transports:
+            super().connection_lost(ex)
+
+    def data_received(self, data: bytes) -> None:
+        """Queue whole frames; an illegal one is answered by ERR and ends the connection."""
+        if self._ended:
+            return
+        try:
+            for frame in self._reader.feed(data):
+                buffer = Buffer(frame.data)
+                self.messages.put_nowait((header_from_binary(buffer), buffer))
+                self._queued += len(frame.data)
+        except FrameError as error:
+            self._fail(error.code)
+            return
+        limits = self.gate.limits
+        if not self._paused and (
+            self.messages.qsize() >= limits.input_queue or self._queued >= limits.input_queue_bytes
+        ):
+            self._paused = True
+            self.transport.pause_reading()  # type: ignore[union-attr]  # set before any data arrives
+
+    async def _process_one_msg(self, header: ua.Header, buf: Buffer) -> bool:
+        """Serve one frame once the client has read its answers; False ends the connection."""
+        self._queued -= header.packet_size
+        transport = self.transport
+        if self._paused and self.messages.qsize() < self.gate.limits.input_queue // 2 and transport is not None:
+            self._paused = False
+            if not transport.is_closing():
+                transport.resume_reading()
+        await self._writable.wait()
+        if self._ended or self.processor is None or transport is None:
+            return False
+        if not await self.processor.process(header, buf):
+            self._ended = True
+            transport.close()
+            return False
+        if not self.processor.channel.unfinished:
+            self._unfinished_since = None
+        elif self._unfinished_since is None:
+            self._unfinished_since = time.monotonic()
+        return True
+
+    def pause_writing(self) -> None:
+        """The client does not read: its requests wait, and whoever hoards most output is closed."""
+        self._writable.clear()
+        self._deaf_since = time.monotonic()
+        deaf = [c for c in self.clients if isinstance(c, Protocol) and c.unread]
+        if sum(c.unread for c in deaf) > self.gate.limits.output_total:
+            self._close_deaf(max(deaf, key=lambda c: c.unread))
+
+    def resume_writing(self) -> None:
+        """The client has caught up."""
+        self._writable.set()
+        self._deaf_since = None
+
+    def _close_deaf(self, connection: Protocol) -> None:
+        self.gate.incidents.report("client_does_not_read", connection.address)
+        connection.abort()
+
+    def _fail(self, code: int) -> None:
+        """Tell the client why, and end."""
+        self.gate.incidents.report("illegal_frame", self.address, code=f"{code:#010x}")
+        self._ended = True
+        if self.transport is not None:
+            self.transport.write(error_message(code))
+            self.transport.close()
+
+    def _schedule(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(_TICK_S, self._tick)
+
+    def _tick(self) -> None:
+        """Once a second: is this client still within its times?"""
+        if self._ended or self.processor is None:
+            return
+        now, limits = time.monotonic(), self.gate.limits
+        if self.processor.serving:
+            self._idle_since = now
+        if self.unread > limits.output_most or (
+            self._deaf_since is not None and now - self._deaf_since > limits.stalled_output_s
+        ):
+            self._close_deaf(self)
+            return
+        late = (
+            (self._reader.phase is Phase.CONNECTED and now - self.opened_at > limits.hello_s)
+            or now - self._idle_since > limits.activation_s
+            or (self._unfinished_since is not None and now - self._unfinished_since > limits.message_s)
+        )
+        if late or self.processor.channel.expired:
+            self.gate.incidents.counters["connections_timed_out"] += 1
+            self._ended = True
+            if self.transport is not None:
+                self.transport.write(error_message(StatusCodes.BadTimeout))
+                self.transport.close()
+                if self.unread:
+                    self.transport.abort()
+            return
+        self._schedule()

@@ -1,9 +1,93 @@
-"""Sessions that cannot be guessed, stolen or hoarded."""
+"""Sessions that cannot be guessed, stolen or hoarded (OPC 10000-4 §5.7)."""
 
 from __future__ import annotations
 
+import hmac
+import math
+import secrets
+import time
+import uuid
+from typing import Any
+
+from asyncua import ua
+from asyncua.common.utils import ServiceError
+from asyncua.crypto.permission_rules import User
+from asyncua.server.internal_session import SessionState
+from asyncua.ua.status_codes import StatusCodes
+
+from opcua_bms.ua.security.roles import RemoteUser
 from opcua_bms.ua.session import Session
+
+_LONGEST_NAME = 4096
+
+
+def revised_timeout(requested: float, least: float, most: float) -> float:
+    """A session timeout in ms within the limits; what is no number gets the least."""
+    wanted = float(requested)
+    return least if math.isnan(wanted) else min(max(wanted, least), most)
 
 
 class GuardedSession(Session):
     """A client's session, or the server's own."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.created_at = time.monotonic()
+        self.processor: Any = None
+        """the processor of the connection that this session is bound to"""
+        self.peer: bytes | None = None
+        self.policy_uri = ""
+        self.mode = ua.MessageSecurityMode.Invalid
+        self.address = ""
+        self.application_uri = ""
+        if self.external:
+            self.iserver.unregister_external_session(self)
+            self.auth_token = _node(secrets.token_bytes(32), 0)
+            self.session_id = _node(uuid.uuid4(), 1)
+            self.iserver.register_external_session(self)
+
+    def has_token(self, token: ua.NodeId) -> bool:
+        """Whether a request carries this session's AuthenticationToken, compared in constant time."""
+        sent, own = token.Identifier, self.auth_token.Identifier
+        return isinstance(sent, bytes) and isinstance(own, bytes) and hmac.compare_digest(sent, own)
+
+    async def create_session(self, params: Any, sockname: Any = None) -> ua.CreateSessionResult:
+        """The answer to CreateSession; channel and certificate were checked before."""
+        if len(params.SessionName or "") > _LONGEST_NAME or len(params.EndpointUrl or "") > _LONGEST_NAME:
+            raise ServiceError(StatusCodes.BadInvalidArgument)
+        params.RequestedSessionTimeout = ua.Double(
+            revised_timeout(
+                params.RequestedSessionTimeout or 0.0,
+                self.iserver.min_session_timeout_ms,
+                self.iserver.max_session_timeout_ms,
+            )
+        )
+        params.ClientCertificate = None  # the channel's certificate is the one that counts, and it was validated
+        result = await super().create_session(params, sockname)
+        result.MaxRequestMessageSize = ua.UInt32(self.iserver.limits.message_size)
+        self.name = params.SessionName or self.name
+        return result
+
+    def bind_user(self, user: User) -> bytes:
+        """Activate for `user`; returns the next server nonce."""
+        self.user = user
+        self.nonce = secrets.token_bytes(32)
+        self.state = SessionState.Activated
+        self.touch()
+        self._start_timeout_watchdog()
+        return self.nonce
+
+    async def close_session(self, delete_subs: bool = True) -> None:
+        """End it; the connection it was bound to is free for another."""
+        await super().close_session(delete_subs)
+        if self.processor is not None:
+            self.processor.session_closed(self)
+            self.processor = None
+
+    def same_user(self, user: RemoteUser) -> bool:
+        """Whether this session belongs to that user."""
+        return isinstance(self.user, RemoteUser) and self.user.same_person(user)
+
+
+def _node(identifier: Any, namespace: int) -> ua.NodeId:
+    return ua.NodeId(identifier, ua.Int16(namespace))

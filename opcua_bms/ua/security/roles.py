@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -131,6 +131,10 @@ class RemoteUser(User):
         )
 
 
+def _itself(node: ua.NodeId) -> ua.NodeId:
+    return node
+
+
 @dataclass
 class AccessRules:
     """Which role may do what on which node; services ask `may`, the role attributes show `role_permissions`.
@@ -142,6 +146,8 @@ class AccessRules:
     base: Grants = field(default_factory=lambda: dict(BASE_GRANTS))
     nodes: dict[ua.NodeId, Grants] = field(default_factory=dict)
     alarm_roles: frozenset[Role] = frozenset({Role.OPERATOR, Role.ENGINEER, Role.SUPERVISOR})
+    declaration: Callable[[ua.NodeId], ua.NodeId] = _itself
+    """Method node of an instance → Method of its type, set by whoever makes instances"""
 
     def grants(self, node: ua.NodeId) -> Grants:
         """The permissions of each role on a node (a method: its declaration on the type)."""
@@ -188,6 +194,15 @@ class AccessRules:
             for role, grant in self.grants(node).items()
             if role in roles
         ]
+
+    def rights_key(self, user: User) -> Hashable:
+        """Users with equal keys get equal answers."""
+        return user.roles if isinstance(user, RemoteUser) else user.role
+
+    def user_executable(self, user: User, method_id: ua.NodeId, object_id: ua.NodeId | None) -> bool:
+        """Whether the user may call a Method; an instance's own Method node is judged as what `declaration` says."""
+        del object_id
+        return self.may(user, P.Call, self.declaration(method_id))
 
     def user_access_level(self, user: User | None, node: ua.NodeId, access_level: int) -> int:
         """The UserAccessLevel bits: AccessLevel without what the user may not do (OPC 10000-3 §5.6.2)."""

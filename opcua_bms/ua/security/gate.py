@@ -1,0 +1,113 @@
+"""All that guards one server: settings, certificate stores, users, rules, incidents; made before the server."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime
+import secrets
+from dataclasses import dataclass, field
+from typing import Any
+
+from asyncua.ua.status_codes import StatusCodes
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from opcua_bms.clock import Clock, SystemClock
+from opcua_bms.errors import OpcuaBmsError
+from opcua_bms.ua.guard.channel import Pool
+from opcua_bms.ua.guard.limits import GuardLimits
+from opcua_bms.ua.security.certificates import der, thumbprint
+from opcua_bms.ua.security.identity import Authenticator
+from opcua_bms.ua.security.incidents import AuditSink, Incidents
+from opcua_bms.ua.security.pki import PkiStore, TrustLists
+from opcua_bms.ua.security.roles import AccessRules
+from opcua_bms.ua.security.settings import SecuritySettings
+from opcua_bms.ua.security.users import UserDatabase
+from opcua_bms.ua.security.validation import CertificateRejectedError, validate_application
+
+_NOBODY = TrustLists((), (), (), ())
+_MOST_KEPT_A_MINUTE = 30
+
+
+@dataclass
+class Gate:
+    """`certificate` and `key` are the server's own; without them only channels without security exist.
+
+    `store` holds the applications' trust list, `user_store` the users' (another PkiStore, by custom below `users/`).
+    """
+
+    settings: SecuritySettings
+    certificate: x509.Certificate | None = None
+    key: rsa.RSAPrivateKey | None = None
+    store: PkiStore | None = None
+    user_store: PkiStore | None = None
+    users: UserDatabase | None = None
+    limits: GuardLimits = field(default_factory=GuardLimits)
+    clock: Clock = field(default_factory=SystemClock)
+    audit: AuditSink | None = None
+
+    def __post_init__(self) -> None:
+        self.incidents = Incidents(self.clock, audit=self.audit)
+        self.rules: AccessRules = self.settings.access_rules()
+        self.authenticator = Authenticator(self.settings, self.clock, self.incidents, self.users, self.user_store)
+        self.unfinished = Pool(self.limits.unfinished_total)
+        self.certificate_der = der(self.certificate) if self.certificate is not None else None
+        self._channels: set[int] = set()
+        self._told: tuple[str, ...] = ()
+        self._kept: list[float] = []
+
+    def get_new_channel_id(self) -> int:
+        """An id that no open channel has and nobody can foretell (OPC 10000-4 §5.6.2)."""
+        while (made := secrets.randbelow((1 << 32) - 1) + 1) in self._channels:
+            continue
+        self._channels.add(made)
+        return made
+
+    def forget_channel(self, channel_id: int) -> None:
+        """A channel has closed."""
+        self._channels.discard(channel_id)
+
+    async def check_application(self, chain: tuple[x509.Certificate, ...], address: str) -> None:
+        """Validate the certificate that a channel is opened with; raises CertificateRejectedError after telling."""
+        lists = _NOBODY
+        try:
+            if self.store is not None:
+                lists = await asyncio.to_thread(self.store.lists)
+        except OpcuaBmsError as error:
+            self.incidents.report("trust_list_unusable", "local", reason=error)
+        if lists.problems != self._told:
+            self._told = lists.problems
+            for problem in lists.problems[:10]:
+                self.incidents.report("trust_list_problem", problem, reason=problem)
+        now = datetime.datetime.fromtimestamp(self.clock.utc_ns() / 1e9, datetime.UTC)
+        try:
+            validate_application(chain, lists, now, self.settings.validation)
+        except CertificateRejectedError as error:
+            await self.certificate_rejected(error, chain[0], address)
+            raise
+
+    async def certificate_rejected(self, error: CertificateRejectedError, leaf: x509.Certificate, address: str) -> None:
+        """Tell who was refused, why, and the command that would let it in; keep the certificate for that command."""
+        name = thumbprint(leaf)
+        if self.store is not None and error.code == StatusCodes.BadCertificateUntrusted:
+            now = self.clock.monotonic()
+            self._kept = [at for at in self._kept if now - at < 60.0]
+            if len(self._kept) < _MOST_KEPT_A_MINUTE:
+                self._kept.append(now)
+                with contextlib.suppress(OpcuaBmsError):  # a full disk must not change the answer
+                    await asyncio.to_thread(self.store.remember_rejected, leaf)
+        fields: dict[str, Any] = {
+            "certificate": leaf.subject.rfc4514_string(),
+            "thumbprint": name,
+            "code": error.code,
+            "reason": error.reason,
+        }
+        if error.code == StatusCodes.BadCertificateUntrusted:
+            fields["hint"] = self.settings.trust_hint(name)
+        self.incidents.report("certificate_rejected", address, name, **fields)
+
+
+def open_gate() -> Gate:
+    """No security at all, for servers that are given none: anonymous users on unsecured channels."""
+    return Gate(SecuritySettings(policies=(), none_sessions=True, anonymous=True))
