@@ -6,10 +6,10 @@ Extension point: `guard.processor.GuardedProcessor` overrides `_process_message`
 
 from __future__ import annotations
 
-from asyncua.server.uaprocessor import UaProcessor
+from opcua_bms.ua.services.subscribing import SubscribingProcessor
 
 
-class Processor(UaProcessor):
+class Processor(SubscribingProcessor):
     """One per connection."""
 
     def fast_lane_open(self) -> bool:

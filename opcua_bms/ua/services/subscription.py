@@ -1,27 +1,384 @@
-"""Subscriptions of all sessions (Part 4 §5.14)."""
+"""Subscriptions of all sessions: the service sets of Part 4 §5.13 and §5.14, and the sampling of each commit."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+import logging
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
+from asyncua import ua
+from asyncua.common.utils import ServiceError
 from asyncua.server.address_space import AddressSpace
 from asyncua.server.subscription_service import SubscriptionService
 
+from opcua_bms.ua.services.creation import ItemFactory, NewRows, time_bits
+from opcua_bms.ua.services.data_filter import FilterRefusedError
+from opcua_bms.ua.services.event import Event
+from opcua_bms.ua.services.events import EventService, Only
+from opcua_bms.ua.services.foreign_event import event_of
+from opcua_bms.ua.services.internal_queue import InternalQueue
+from opcua_bms.ua.services.publish_queue import PublishQueue
+from opcua_bms.ua.services.publishing import Parameters, Subscription
+from opcua_bms.ua.services.snapshot import Snapshot
+from opcua_bms.ua.services.sources import Sources
+from opcua_bms.ua.services.type_tree import TypeTree
 from opcua_bms.ua.space.instances import InstanceSpace
-from opcua_bms.ua.store import ValueStore
+from opcua_bms.ua.store import ValueStore, filetime
 
 if TYPE_CHECKING:
     from opcua_bms.ua.internal_server import InternalServer
+    from opcua_bms.ua.services.subscribing import SubscribingSession
+
+_logger = logging.getLogger(__name__)
+_CODES = ua.StatusCodes
+CREATE_SLICE = 200
+"""items created between two turns of the event loop"""
+SLICE_S = 0.004
+"""sampling work between two turns of the event loop"""
+COMMITS_KEPT = 8
+"""commits that wait to be sampled; if the loop is later than that, the oldest are skipped"""
+MAX_NOTIFICATIONS = 50_000
+PUBLISH_REQUESTS_SPARE = 10
 
 
 class Subscriptions(SubscriptionService):
-    """The Subscription and MonitoredItem service sets."""
+    """All subscriptions of a server.
+
+    Public for other parts: `emit(event, only=..., bypass_filter=...)`, `events` (the notifier hierarchy),
+    `subscriptions` (by id), `queue_of(session)`. A method takes the calling session first; sessions of clients
+    only see their own subscriptions.
+    """
+
+    subscriptions: dict[int, Subscription]  # type: ignore[assignment]
 
     def __init__(self, aspace: AddressSpace, iserver: InternalServer) -> None:
         super().__init__(aspace, iserver=iserver)
-        self.store: ValueStore | None = None
-        self.space: InstanceSpace | None = None
+        self._iserver = iserver
+        self.loop_time: Callable[[], float] = time.monotonic
+        self.retransmission_limit = iserver.limits.retransmission_queue
+        self.latest: Snapshot | None = None
+        self.types = TypeTree(aspace)
+        self.events = EventService(aspace, self.types, lambda: datetime.now(UTC))
+        self.sources = Sources(aspace, lambda: filetime(time.time_ns()))
+        self.factory = ItemFactory(iserver, self.sources, self.types, self.events)
+        self._queues: dict[ua.NodeId, PublishQueue] = {}
+        self._commits: deque[Snapshot] = deque(maxlen=COMMITS_KEPT)
+        self._unsampled: list[Subscription] = []
+        self._pumping = False
 
     def attach(self, store: ValueStore, space: InstanceSpace) -> None:
         """Monitored items on nodes of `space` take their values from `store`."""
-        self.store, self.space = store, space
+        self.sources.attach(space)
+        self.latest = Snapshot.of(store)
+        store.on_commit(lambda: self._on_commit(store))
+
+    # sampling
+
+    def _on_commit(self, store: ValueStore) -> None:
+        self._commits.append(Snapshot.of(store))
+        if not self._pumping:
+            self._pumping = True
+            asyncio.get_running_loop().call_soon(self._pump)
+
+    def _pump(self) -> None:
+        """Sample a few subscriptions, then let others run."""
+        deadline = time.monotonic() + SLICE_S
+        while True:
+            if not self._unsampled:
+                if not self._commits:
+                    self._pumping = False
+                    return
+                self.latest = self._commits.popleft()
+                self._unsampled = list(self.subscriptions.values())[::-1]
+                continue
+            subscription = self._unsampled.pop()
+            try:
+                subscription.sample_commit(self.latest)
+            except Exception:
+                _logger.exception("sampling_failed subscription=%s", subscription.ident)
+            if time.monotonic() > deadline:
+                asyncio.get_running_loop().call_soon(self._pump)
+                return
+
+    # subscriptions
+
+    def queue_of(self, session: SubscribingSession) -> PublishQueue:
+        """The Publish requests of a session."""
+        queue = self._queues.get(session.session_id)
+        if queue is None:
+            queue = self._queues[session.session_id] = PublishQueue(self.loop_time)
+        return queue
+
+    def owned(self, session: SubscribingSession, ident: int) -> Subscription | None:
+        """The subscription, if the session may use it."""
+        found = self.subscriptions.get(ident)
+        if found is None or (session.external and found.session_id != session.session_id):
+            return None
+        return found
+
+    def need(self, session: SubscribingSession, ident: int) -> Subscription:
+        """As `owned`; raises BadSubscriptionIdInvalid. The call counts as a sign of life."""
+        found = self.owned(session, ident)
+        if found is None:
+            raise ServiceError(_CODES.BadSubscriptionIdInvalid)
+        found.touch()
+        return found
+
+    def of_session(self, session_id: ua.NodeId) -> list[Subscription]:
+        """A session's subscriptions."""
+        return [s for s in self.subscriptions.values() if s.session_id == session_id]
+
+    def _revise(self, interval_ms: float, lifetime: int, keep_alive: int, most: int, priority: int) -> Parameters:
+        limits = self._iserver.limits
+        if math.isnan(interval_ms):
+            raise ServiceError(_CODES.BadInvalidArgument)
+        interval = min(max(interval_ms, limits.publishing_interval_min_ms), limits.publishing_interval_max_ms)
+        keep = min(keep_alive or 10, limits.keep_alive_count_max)
+        life = min(max(lifetime, 3 * keep), max(limits.lifetime_count_max, 3 * keep))
+        return Parameters(interval, life, keep, min(most or MAX_NOTIFICATIONS, MAX_NOTIFICATIONS), priority)
+
+    def open(self, session: SubscribingSession, params: Any, queue: PublishQueue) -> ua.CreateSubscriptionResult:
+        """CreateSubscription (Part 4 §5.14.2)."""
+        limits = self._iserver.limits
+        if session.external and (
+            len(self.subscriptions) >= limits.subscriptions
+            or len(self.of_session(session.session_id)) >= limits.subscriptions_per_session
+        ):
+            raise ServiceError(_CODES.BadTooManySubscriptions)
+        revised = self._revise(
+            params.RequestedPublishingInterval,
+            params.RequestedLifetimeCount,
+            params.RequestedMaxKeepAliveCount,
+            params.MaxNotificationsPerPublish,
+            params.Priority,
+        )
+        self._sub_id_counter += 1
+        ident = self._sub_id_counter
+        self.subscriptions[ident] = Subscription(
+            ident, session.session_id, session.owner_key(), queue, revised, bool(params.PublishingEnabled), self
+        )
+        return ua.CreateSubscriptionResult(ident, revised.interval_ms, revised.lifetime_count, revised.keep_alive_count)
+
+    def change(self, session: SubscribingSession, params: Any) -> ua.ModifySubscriptionResult:
+        """ModifySubscription (Part 4 §5.14.3)."""
+        subscription = self.need(session, params.SubscriptionId)
+        revised = self._revise(
+            params.RequestedPublishingInterval,
+            params.RequestedLifetimeCount,
+            params.RequestedMaxKeepAliveCount,
+            params.MaxNotificationsPerPublish,
+            params.Priority,
+        )
+        subscription.modified(revised)
+        return ua.ModifySubscriptionResult(revised.interval_ms, revised.lifetime_count, revised.keep_alive_count)
+
+    def enable(self, session: SubscribingSession, params: Any) -> list[ua.StatusCode]:
+        """SetPublishingMode (Part 4 §5.14.4)."""
+        self._count(params.SubscriptionIds, self._iserver.limits.subscriptions)
+        results = []
+        for ident in params.SubscriptionIds:
+            found = self.owned(session, ident)
+            if found is not None:
+                found.set_enabled(bool(params.PublishingEnabled))
+            results.append(_code(0 if found is not None else _CODES.BadSubscriptionIdInvalid))
+        return results
+
+    def drop(self, session: SubscribingSession, idents: Sequence[int]) -> list[ua.StatusCode]:
+        """DeleteSubscriptions (Part 4 §5.14.8); without any left, waiting Publish requests get BadNoSubscription."""
+        self._count(idents, self._iserver.limits.subscriptions)
+        results = []
+        for ident in idents:
+            found = self.owned(session, ident)
+            if found is not None:
+                self._end(found)
+            results.append(_code(0 if found is not None else _CODES.BadSubscriptionIdInvalid))
+        self._answer_idle(session.session_id)
+        return results
+
+    def _end(self, subscription: Subscription) -> None:
+        self.subscriptions.pop(subscription.ident, None)
+        for ident in list(subscription.items.items):
+            self.factory.release(subscription, ident)
+        subscription.close()
+
+    def _answer_idle(self, session_id: ua.NodeId) -> None:
+        queue = self._queues.get(session_id)
+        if queue is not None and not queue.has_farewell and not self.of_session(session_id):
+            queue.fail_all(_CODES.BadNoSubscription)
+
+    def expired(self, subscription: Subscription) -> None:
+        """A subscription whose client no longer publishes ends (Part 4 §5.14.1.1)."""
+        _logger.info("subscription_expired id=%s", subscription.ident)
+        result = subscription.farewell(_CODES.BadTimeout)
+        self._end(subscription)
+        subscription.queue.tell(result)
+
+    def session_closed(self, session: SubscribingSession) -> None:
+        """A session is gone; its waiting requests fail, what it left behind lives until its lifetime is over."""
+        queue = self._queues.pop(session.session_id, None)
+        if queue is not None:
+            queue.fail_all(_CODES.BadSessionClosed)
+
+    def transfer(self, session: SubscribingSession, params: Any) -> list[ua.TransferResult]:
+        """TransferSubscriptions (Part 4 §5.14.7)."""
+        self._count(params.SubscriptionIds, self._iserver.limits.subscriptions)
+        return [self._transfer(session, ident, bool(params.SendInitialValues)) for ident in params.SubscriptionIds]
+
+    def _transfer(self, session: SubscribingSession, ident: int, initial: bool) -> ua.TransferResult:
+        found = self.subscriptions.get(ident)
+        if found is None:
+            return ua.TransferResult(StatusCode=_code(_CODES.BadSubscriptionIdInvalid))
+        if found.session_id != session.session_id:
+            if found.owner is None or found.owner != session.owner_key():
+                return ua.TransferResult(StatusCode=_code(_CODES.BadUserAccessDenied))
+            if len(self.of_session(session.session_id)) >= self._iserver.limits.subscriptions_per_session:
+                return ua.TransferResult(StatusCode=_code(_CODES.BadTooManySubscriptions))
+            old_session, old_queue = found.session_id, found.queue
+            found.move(session.session_id, session.owner_key(), self.queue_of(session))
+            if old_session in self._queues:
+                old_queue.tell(found.farewell(_CODES.GoodSubscriptionTransferred))
+                self._answer_idle(old_session)
+        if initial:
+            found.resend()
+        return ua.TransferResult(AvailableSequenceNumbers=list(found.unacknowledged))
+
+    # publishing
+
+    def acknowledge(
+        self, session: SubscribingSession, acknowledgements: Iterable[ua.SubscriptionAcknowledgement] | None
+    ) -> list[ua.StatusCode]:
+        """What a Publish request acknowledges (Part 4 §5.14.5); raises BadNoSubscription without one to wait for."""
+        if not self.queue_of(session).has_farewell and not self.of_session(session.session_id):
+            raise ServiceError(_CODES.BadNoSubscription)
+        results = []
+        for one in acknowledgements or ():
+            found = self.owned(session, one.SubscriptionId)
+            invalid = _CODES.BadSubscriptionIdInvalid
+            results.append(_code(invalid if found is None else found.acknowledge(one.SequenceNumber)))
+        return results
+
+    def publish_limit(self, session: SubscribingSession) -> int:
+        """How many Publish requests a session may have waiting (Part 4 §5.14.5.1: more than subscriptions)."""
+        return len(self.of_session(session.session_id)) + PUBLISH_REQUESTS_SPARE
+
+    def resend_message(self, session: SubscribingSession, params: Any) -> ua.NotificationMessage:
+        """Republish (Part 4 §5.14.6)."""
+        message = self.need(session, params.SubscriptionId).stored(params.RetransmitSequenceNumber)
+        if message is None:
+            raise ServiceError(_CODES.BadMessageNotAvailable)
+        return message
+
+    # monitored items
+
+    def _count(self, operations: Sequence[Any] | None, most: int) -> None:
+        if not operations:
+            raise ServiceError(_CODES.BadNothingToDo)
+        if len(operations) > most:
+            raise ServiceError(_CODES.BadTooManyOperations)
+
+    def _times(self, params: Any) -> int:
+        try:
+            return time_bits(params.TimestampsToReturn)
+        except FilterRefusedError as e:
+            raise ServiceError(e.code) from None
+
+    async def create_items(self, session: SubscribingSession, params: Any) -> list[ua.MonitoredItemCreateResult]:
+        """CreateMonitoredItems (Part 4 §5.13.2), in slices, so that other clients are served in between."""
+        subscription = self.need(session, params.SubscriptionId)
+        requests = params.ItemsToCreate
+        limits = self._iserver.limits
+        self._count(requests, limits.monitored_items_per_call)
+        times = self._times(params)
+        have = sum(len(s.items) for s in self.of_session(session.session_id))
+        room = limits.monitored_items_per_session - have if session.external else len(requests)
+        results: list[ua.MonitoredItemCreateResult] = []
+        with subscription.held():
+            for start in range(0, len(requests), CREATE_SLICE):
+                if start:
+                    await asyncio.sleep(0)
+                if subscription.closed:
+                    raise ServiceError(_CODES.BadSubscriptionIdInvalid)
+                rows = NewRows()
+                for request in requests[start : start + CREATE_SLICE]:
+                    if room <= 0:
+                        too_many = _code(_CODES.BadTooManyMonitoredItems)
+                        results.append(ua.MonitoredItemCreateResult(StatusCode=too_many))
+                        continue
+                    result = self.factory.create(subscription, request, times, session.user, rows)
+                    room -= bool(result.MonitoredItemId)
+                    results.append(result)
+                subscription.add_rows(rows.numbers, rows.words)
+        return results
+
+    def modify_items(self, session: SubscribingSession, params: Any) -> list[ua.MonitoredItemModifyResult]:
+        """ModifyMonitoredItems (Part 4 §5.13.3)."""
+        subscription = self.need(session, params.SubscriptionId)
+        self._count(params.ItemsToModify, self._iserver.limits.monitored_items_per_call)
+        times = self._times(params)
+        return [self.factory.modify(subscription, request, times) for request in params.ItemsToModify]
+
+    def set_item_mode(self, session: SubscribingSession, params: Any) -> list[ua.StatusCode]:
+        """SetMonitoringMode (Part 4 §5.13.4)."""
+        subscription = self.need(session, params.SubscriptionId)
+        idents = params.MonitoredItemIds
+        self._count(idents, self._iserver.limits.monitored_items_per_call)
+        known = list(dict.fromkeys(i for i in idents if i in subscription.items.items))
+        subscription.set_mode(known, int(params.MonitoringMode))
+        return [_item_code(subscription, i) for i in idents]
+
+    def set_triggering(self, session: SubscribingSession, params: Any) -> ua.SetTriggeringResult:
+        """SetTriggering (Part 4 §5.13.5); links to remove go before links to add."""
+        subscription = self.need(session, params.SubscriptionId)
+        add, remove = list(params.LinksToAdd or []), list(params.LinksToRemove or [])
+        self._count(add + remove, self._iserver.limits.monitored_items_per_call)
+        items = subscription.items
+        if params.TriggeringItemId not in items.items:
+            raise ServiceError(_CODES.BadMonitoredItemIdInvalid)
+        linked = items.links(params.TriggeringItemId)
+        removed = [_code(0 if i in linked else _CODES.BadMonitoredItemIdInvalid) for i in remove]
+        added = [_item_code(subscription, i) for i in add]
+        items.link(params.TriggeringItemId, [i for i in add if i in items.items], remove)
+        return ua.SetTriggeringResult(AddResults=added, RemoveResults=removed)
+
+    def delete_items(self, session: SubscribingSession, params: Any) -> list[ua.StatusCode]:
+        """DeleteMonitoredItems (Part 4 §5.13.6)."""
+        subscription = self.need(session, params.SubscriptionId)
+        self._count(params.MonitoredItemIds, self._iserver.limits.monitored_items_per_call)
+        results = []
+        doomed: dict[int, None] = {}
+        for ident in params.MonitoredItemIds:
+            known = ident in subscription.items.items and ident not in doomed
+            results.append(_code(0 if known else _CODES.BadMonitoredItemIdInvalid))
+            if known:
+                doomed[ident] = None
+        for ident in doomed:
+            self.factory.release(subscription, ident)
+        subscription.items.remove(doomed)
+        return results
+
+    # events
+
+    def emit(self, event: Event, only: Only | None = None, bypass_filter: bool = False) -> None:
+        """Deliver an event; see EventService.emit."""
+        self.events.emit(event, only, bypass_filter)
+
+    async def trigger_event(self, event: Any, subscription_id: int | None = None) -> None:
+        """Deliver an event made with asyncua's own event generator."""
+        self.emit(event_of(event), None if subscription_id is None else Only(subscription_id))
+
+    def internal_queue(self, callback: Callable[..., Any]) -> PublishQueue:
+        """A queue for the server's own subscriptions, which need no Publish requests."""
+        return InternalQueue(self.loop_time, callback)
+
+
+def _code(code: int) -> ua.StatusCode:
+    return ua.StatusCode(code)
+
+
+def _item_code(subscription: Subscription, ident: int) -> ua.StatusCode:
+    return _code(0 if ident in subscription.items.items else _CODES.BadMonitoredItemIdInvalid)

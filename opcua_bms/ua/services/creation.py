@@ -1,0 +1,295 @@
+"""Makes monitored items from requests, and changes them (Part 4 §5.13.2, §5.13.3)."""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from asyncua import ua
+
+from opcua_bms.ua.access import is_internal
+from opcua_bms.ua.services import data_filter, records
+from opcua_bms.ua.services.data_filter import DataFilter, FilterRefusedError
+from opcua_bms.ua.services.event_filter import compile_event_filter, is_clean
+from opcua_bms.ua.services.event_item import EventItem
+from opcua_bms.ua.services.events import EventService
+from opcua_bms.ua.services.monitored import DataItem
+from opcua_bms.ua.services.publishing import Subscription
+from opcua_bms.ua.services.sources import Source, Sources
+from opcua_bms.ua.services.type_tree import TypeTree
+from opcua_bms.ua.services.vector import WORD, Row, VectorItems
+from opcua_bms.ua.space.binding import Kind
+
+if TYPE_CHECKING:
+    from opcua_bms.ua.internal_server import InternalServer
+
+_logger = logging.getLogger(__name__)
+_GOOD = ua.StatusCode(0)
+_CODES = ua.StatusCodes
+_SCALARS = frozenset({Kind.SLOT, Kind.BIT})
+QUEUED_PER_SUBSCRIPTION = 1_000_000
+"""sum of the queue sizes of one subscription; beyond it queues are revised to 1"""
+EVENT_QUEUE_MIN = 100
+"""a queue of 0 or 1 asks for the server's minimum, which is for events what a burst needs (Part 4 §7.21)"""
+
+
+@dataclass(slots=True)
+class NewRows:
+    """Store items of one slice of a request, to be appended at once."""
+
+    numbers: list[Row] = field(default_factory=list)
+    words: list[Row] = field(default_factory=list)
+
+
+class ItemFactory:
+    """One per server; items are made within the rights of the session that asks."""
+
+    def __init__(self, iserver: InternalServer, sources: Sources, types: TypeTree, events: EventService) -> None:
+        self._iserver = iserver
+        self._sources = sources
+        self._types = types
+        self._events = events
+        self._next_id = 0
+        self.vectorised = True
+        """false: scalars of the store are handled item by item too, with the same results"""
+
+    def create(
+        self, subscription: Subscription, request: Any, times: int, user: Any, rows: NewRows
+    ) -> ua.MonitoredItemCreateResult:
+        """One item; a refusal is its result's StatusCode and never raises."""
+        try:
+            if request.ItemToMonitor.AttributeId == ua.AttributeIds.EventNotifier:
+                return self._create_event(subscription, request, user)
+            return self._create_data(subscription, request, times, user, rows)
+        except FilterRefusedError as e:
+            return ua.MonitoredItemCreateResult(StatusCode=ua.StatusCode(e.code))
+        except Exception:
+            _logger.exception("create_monitored_item_failed")
+            return ua.MonitoredItemCreateResult(StatusCode=ua.StatusCode(_CODES.BadInternalError))
+
+    def _create_data(
+        self, subscription: Subscription, request: Any, times: int, user: Any, rows: NewRows
+    ) -> ua.MonitoredItemCreateResult:
+        source = self._sources.find(request.ItemToMonitor)
+        self._check_access(source, user)
+        parameters = request.RequestedParameters
+        chosen = self._filter(source, parameters.Filter)
+        interval, gap = revise_sampling(
+            parameters.SamplingInterval,
+            subscription.parameters.interval_ms,
+            source.floor_ms,
+            self._iserver.limits.publishing_interval_max_ms,
+            aligned=source.from_store,
+        )
+        queue_size = self._queue_size(subscription, parameters.QueueSize)
+        self._next_id += 1
+        ident = self._next_id
+        mode = int(request.MonitoringMode)
+        binding = source.binding
+        if self.vectorised and binding is not None and binding.kind in _SCALARS and source.index_range is None:
+            table = rows.numbers if binding.start < self._n_numbers() else rows.words
+            table.append(
+                Row(
+                    ident,
+                    parameters.ClientHandle,
+                    binding.start,
+                    binding.bit if binding.kind is Kind.BIT else WORD,
+                    int(binding.vtype),
+                    self._sources.ref(binding),
+                    times,
+                    mode,
+                    chosen.trigger,
+                    chosen.deadband,
+                    queue_size,
+                    bool(parameters.DiscardOldest),
+                    gap,
+                )
+            )
+        else:
+            item = DataItem(ident, parameters.ClientHandle, source.read, source.compare)
+            item.times, item.filter = times, chosen
+            item.queue_size, item.discard_oldest = queue_size, bool(parameters.DiscardOldest)
+            item.gap = gap
+            item.source = source
+            subscription.items.add(item, aligned=source.from_store, polled=source.polled)
+            source.watch(lambda: subscription.mark(item))
+            subscription.items.set_mode([ident], mode, subscription.latest, subscription.now)
+        return ua.MonitoredItemCreateResult(
+            StatusCode=_GOOD,
+            MonitoredItemId=ident,
+            RevisedSamplingInterval=interval,
+            RevisedQueueSize=queue_size,
+        )
+
+    def _n_numbers(self) -> int:
+        store = self._iserver.store
+        return 0 if store is None else store.n_numbers
+
+    def _check_access(self, source: Source, user: Any) -> None:
+        level = source.access_level
+        if level is None:
+            return
+        if not level & 1:
+            raise FilterRefusedError(_CODES.BadNotReadable)
+        if not is_internal(user) and not self._iserver.access.user_access_level(user, source.node_id, level) & 1:
+            raise FilterRefusedError(_CODES.BadUserAccessDenied)
+
+    def _filter(self, source: Source, requested: Any) -> DataFilter:
+        if data_filter.is_null(requested):
+            return data_filter.DEFAULT
+        return data_filter.resolve(requested, source.numeric(), source.eu_range(), source.is_value)
+
+    def _queue_size(self, subscription: Subscription, requested: int, floor: int = 1) -> int:
+        size = min(max(int(requested), floor), self._iserver.limits.queue_size)
+        if subscription.items.queue_budget_used + size > QUEUED_PER_SUBSCRIPTION:
+            size = 1
+        subscription.items.queue_budget_used += size
+        return size
+
+    def _create_event(self, subscription: Subscription, request: Any, user: Any) -> ua.MonitoredItemCreateResult:
+        node_id = request.ItemToMonitor.NodeId
+        notifier = self._sources.event_notifier(node_id)
+        if not notifier & 1:
+            raise FilterRefusedError(_CODES.BadNotSupported)
+        if not is_internal(user) and not self._iserver.access.user_access_level(user, node_id, 1) & 1:
+            raise FilterRefusedError(_CODES.BadUserAccessDenied)
+        if request.ItemToMonitor.IndexRange:
+            raise FilterRefusedError(_CODES.BadIndexRangeInvalid)
+        parameters = request.RequestedParameters
+        chosen, filter_result, code = compile_event_filter(parameters.Filter, self._types)
+        result = ua.MonitoredItemCreateResult(StatusCode=ua.StatusCode(code))
+        if not is_clean(filter_result):
+            result.FilterResult = filter_result
+        if chosen is None:
+            return result
+        self._next_id += 1
+        item = EventItem(
+            self._next_id,
+            parameters.ClientHandle,
+            node_id,
+            chosen,
+            self._events.overflow_event,
+            self._events.refresh_required,
+        )
+        item.queue_size = self._event_queue(subscription, parameters.QueueSize)
+        item.discard_oldest = bool(parameters.DiscardOldest)
+        item.mode = int(request.MonitoringMode)
+        subscription.items.add(item)
+        self._events.attach(subscription.ident, item, lambda _ident: subscription.poke(item))
+        result.MonitoredItemId = item.ident
+        result.RevisedQueueSize = item.queue_size
+        return result
+
+    def _event_queue(self, subscription: Subscription, requested: int) -> int:
+        return self._queue_size(subscription, EVENT_QUEUE_MIN if requested in (0, 1) else requested)
+
+    # changes
+
+    def modify(self, subscription: Subscription, request: Any, times: int) -> ua.MonitoredItemModifyResult:
+        """New parameters for an existing item; a refusal leaves it as it was (Part 4 §5.13.3)."""
+        item = subscription.items.items.get(request.MonitoredItemId)
+        try:
+            if item is None:
+                raise FilterRefusedError(_CODES.BadMonitoredItemIdInvalid)
+            if isinstance(item, EventItem):
+                return self._modify_event(subscription, item, request.RequestedParameters)
+            return self._modify_data(subscription, item, request, times)
+        except FilterRefusedError as e:
+            return ua.MonitoredItemModifyResult(StatusCode=ua.StatusCode(e.code))
+        except Exception:
+            _logger.exception("modify_monitored_item_failed")
+            return ua.MonitoredItemModifyResult(StatusCode=ua.StatusCode(_CODES.BadInternalError))
+
+    def _modify_data(
+        self, subscription: Subscription, item: DataItem | VectorItems, request: Any, times: int
+    ) -> ua.MonitoredItemModifyResult:
+        parameters = request.RequestedParameters
+        row = -1
+        if isinstance(item, VectorItems):
+            row = item.row_of[request.MonitoredItemId]
+            source = self._sources.of_row(int(item.ref[row]), int(item.slot[row]))
+            old_size = int(item.queue_size[row])
+        else:
+            assert item.source is not None  # noqa: S101 - set by _create_data
+            source, old_size = item.source, item.queue_size
+        chosen = self._filter(source, parameters.Filter)
+        interval, gap = revise_sampling(
+            parameters.SamplingInterval,
+            subscription.parameters.interval_ms,
+            source.floor_ms,
+            self._iserver.limits.publishing_interval_max_ms,
+            aligned=source.from_store,
+        )
+        subscription.items.queue_budget_used -= old_size
+        queue_size = self._queue_size(subscription, parameters.QueueSize)
+        if isinstance(item, VectorItems):
+            item.handle[row] = parameters.ClientHandle
+            item.times[row] = times
+            item.trigger[row], item.deadband[row] = chosen.trigger, chosen.deadband
+            item.gap[row] = gap
+            item.resize(row, queue_size, bool(parameters.DiscardOldest))
+        else:
+            item.handle, item.times, item.filter, item.gap = parameters.ClientHandle, times, chosen, gap
+            item.resize(queue_size, bool(parameters.DiscardOldest))
+            subscription.tick_later()
+        return ua.MonitoredItemModifyResult(
+            StatusCode=_GOOD, RevisedSamplingInterval=interval, RevisedQueueSize=queue_size
+        )
+
+    def _modify_event(
+        self, subscription: Subscription, item: EventItem, parameters: Any
+    ) -> ua.MonitoredItemModifyResult:
+        chosen, filter_result, code = compile_event_filter(parameters.Filter, self._types)
+        result = ua.MonitoredItemModifyResult(StatusCode=ua.StatusCode(code))
+        if not is_clean(filter_result):
+            result.FilterResult = filter_result
+        if chosen is None:
+            return result
+        item.filter, item.handle = chosen, parameters.ClientHandle
+        subscription.items.queue_budget_used -= item.queue_size
+        item.resize(self._event_queue(subscription, parameters.QueueSize), bool(parameters.DiscardOldest))
+        result.RevisedQueueSize = item.queue_size
+        return result
+
+    def release(self, subscription: Subscription, ident: int) -> None:
+        """Undo what an item hooked into, before it is removed."""
+        item = subscription.items.items.get(ident)
+        if isinstance(item, EventItem):
+            self._events.detach(subscription.ident, item)
+            subscription.items.queue_budget_used -= item.queue_size
+        elif isinstance(item, DataItem):
+            subscription.items.queue_budget_used -= item.queue_size
+            if item.source is not None:
+                item.source.unwatch()
+        elif item is not None:
+            subscription.items.queue_budget_used -= int(item.queue_size[item.row_of[ident]])
+
+
+def revise_sampling(
+    requested_ms: float, publishing_ms: float, floor_ms: float, most_ms: float, aligned: bool
+) -> tuple[float, float]:
+    """The sampling interval that will really be used, in ms, and the least time between two samples, in s.
+
+    Values that change with each commit (`aligned`) are sampled with a commit, so that only multiples of the
+    commits' period `floor_ms` exist; a commit may come half a period early. 0 asks for the fastest, a negative
+    number for the publishing interval (Part 4 §7.21).
+    """
+    requested = publishing_ms if requested_ms < 0 or math.isnan(requested_ms) else min(requested_ms, most_ms)
+    if requested <= floor_ms:
+        return floor_ms, (0.0 if aligned else floor_ms / 1000.0)
+    if not aligned:
+        return requested, requested / 1000.0
+    if not floor_ms:
+        return requested, requested * 0.95 / 1000.0
+    revised = math.ceil(requested / floor_ms - 1e-9) * floor_ms
+    return revised, (revised - floor_ms / 2) / 1000.0
+
+
+def time_bits(timestamps: int) -> int:
+    """TimestampsToReturn as DataValue encoding bits; raises FilterRefusedError."""
+    bits = records.TIME_BITS.get(int(timestamps))
+    if bits is None:
+        raise FilterRefusedError(_CODES.BadTimestampsToReturnInvalid)
+    return bits

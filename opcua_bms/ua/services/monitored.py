@@ -1,0 +1,200 @@
+"""Monitored data items handled one by one: whatever is not a scalar of the store (Part 4 §5.13.1)."""
+
+from __future__ import annotations
+
+import copy
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from asyncua import ua
+from asyncua.ua.ua_binary import variant_to_binary
+
+from opcua_bms.ua.services import data_filter, records
+from opcua_bms.ua.services.data_filter import DataFilter
+from opcua_bms.ua.services.snapshot import Snapshot
+from opcua_bms.ua.services.vector import DISABLED, OVERFLOW, REPORTING
+
+BAD_ENCODING_ERROR = 0x80060000
+OVERFLOW_BITS = int(OVERFLOW)
+
+
+@dataclass(slots=True)
+class Entry:
+    """One queued notification, encoded when it was sampled, so that nobody can change it afterwards."""
+
+    variant: bytes | None
+    status: int
+    source: int | None
+    server: int | None
+
+
+@dataclass(slots=True)
+class Reading:
+    """One sample. `value` is for comparison, `encode` makes its Variant; both unused where the status is Bad."""
+
+    value: Any
+    encode: Callable[[], bytes | None]
+    status: int
+    source: int | None
+    server: int | None
+
+
+class DataItem:
+    """A data change item with its filter and queue; where its samples come from is `read`."""
+
+    def __init__(
+        self,
+        ident: int,
+        handle: int,
+        read: Callable[[Snapshot | None], Reading],
+        compare: Callable[[Any, Any, float], bool] = data_filter.differs,
+    ) -> None:
+        self.ident = ident
+        self.handle = handle
+        self.read = read
+        self.compare = compare
+        self.times = records.HAS_SOURCE | records.HAS_SERVER
+        self.mode = DISABLED
+        self.filter: DataFilter = data_filter.DEFAULT
+        self.queue_size = 1
+        self.discard_oldest = True
+        self.gap = 0.0
+        self.source: Any = None
+        """the Source behind `read`, for whoever made the item"""
+        self.sampled = -float("inf")
+        self.linked = False
+        self.queue: deque[Entry] = deque()
+        self._last: Reading | None = None
+
+    def due(self, now: float) -> bool:
+        """Whether the sampling interval is over."""
+        return self.mode != DISABLED and now - self.sampled >= self.gap
+
+    def sample(self, snapshot: Snapshot | None, now: float) -> bool:
+        """Take a sample; true if it passed the filter and was queued."""
+        self.sampled = now
+        reading = self.read(snapshot)
+        if not self._passes(reading):
+            return False
+        self._last = reading
+        self._enqueue(reading)
+        return True
+
+    def _passes(self, new: Reading) -> bool:
+        old = self._last
+        if old is None or new.status != old.status:
+            return True
+        chosen = self.filter
+        if (
+            chosen.trigger >= data_filter.STATUS_VALUE
+            and not new.status & 0x80000000
+            and self.compare(new.value, old.value, chosen.deadband)
+        ):
+            return True
+        return chosen.by_timestamp and (new.source or 0) != (old.source or 0)
+
+    def _enqueue(self, reading: Reading) -> None:
+        status = reading.status
+        variant = None
+        if not status & 0x80000000:
+            try:
+                variant = reading.encode()
+            except Exception:
+                status = BAD_ENCODING_ERROR
+        entry = Entry(variant, status, reading.source, reading.server)
+        if len(self.queue) < self.queue_size:
+            self.queue.append(entry)
+        elif self.queue_size == 1:
+            self.queue[0] = entry
+        elif self.discard_oldest:
+            self.queue.popleft()
+            self.queue[0].status |= OVERFLOW_BITS
+            self.queue.append(entry)
+        else:
+            entry.status |= OVERFLOW_BITS
+            self.queue[-1] = entry
+
+    def resize(self, queue_size: int, discard_oldest: bool) -> None:
+        """Change the queue; entries beyond the new size go by the new policy (Part 4 §5.13.1.5)."""
+        self.queue_size, self.discard_oldest = queue_size, discard_oldest
+        while len(self.queue) > queue_size:
+            if discard_oldest:
+                self.queue.popleft()
+            else:
+                self.queue.pop()
+            if queue_size > 1:
+                self.queue[0 if discard_oldest else -1].status |= OVERFLOW_BITS
+
+    def set_mode(self, mode: int) -> bool:
+        """Change the monitoring mode; true if the item now needs a sample."""
+        woken = self.mode == DISABLED and mode != DISABLED
+        self.mode = mode
+        if mode == DISABLED:
+            self.queue.clear()
+        if woken:
+            self._last = None
+        return woken
+
+    def forget(self) -> None:
+        """Report the next sample whatever it is."""
+        self._last = None
+
+    @property
+    def ready(self) -> bool:
+        """Whether an entry waits that may be sent."""
+        return bool(self.queue) and (self.mode == REPORTING or self.linked)
+
+    def take(self, limit: int) -> list[bytes]:
+        """Encoded notifications, oldest first; they leave the queue."""
+        out = []
+        while self.queue and len(out) < limit:
+            entry = self.queue.popleft()
+            out.append(
+                records.encode_one(
+                    self.handle, entry.variant, entry.status, entry.source, entry.server, self.times
+                )
+            )
+        if not self.queue:
+            self.linked = False
+        return out
+
+
+def ticks(moment: Any) -> int | None:
+    """A datetime as OPC UA DateTime ticks, None for null."""
+    return None if moment is None else int(ua.datetime_to_win_epoch(moment))
+
+
+def reading_of(value: ua.DataValue, server: int) -> Reading:
+    """A DataValue as a sample; mutable contents are copied, `server` stands in for a missing server time."""
+    variant = value.Value
+    content = variant.Value if variant is not None else None
+    if isinstance(content, list):
+        content = list(content)
+    elif variant is not None and variant.VariantType == ua.VariantType.ExtensionObject:
+        content = copy.deepcopy(content)
+    status = value.StatusCode.value if value.StatusCode is not None else 0
+    server_ticks = ticks(value.ServerTimestamp)
+    return Reading(
+        content,
+        lambda: None if variant is None else variant_to_binary(variant),
+        int(status),
+        ticks(value.SourceTimestamp),
+        server if server_ticks is None else server_ticks,
+    )
+
+
+def array_differs(new: Any, old: Any, deadband: float) -> bool:
+    """`data_filter.differs` for numpy arrays."""
+    if old is None or len(new) != len(old):
+        return True
+    different = new != old
+    if new.dtype.kind == "f":
+        different &= ~(np.isnan(new) & np.isnan(old))
+    if deadband:
+        with np.errstate(invalid="ignore"):
+            distance = np.abs(new.astype(np.float64) - old.astype(np.float64))
+        different &= ~(distance <= deadband)
+    return bool(different.any())

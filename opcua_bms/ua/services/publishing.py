@@ -1,0 +1,394 @@
+"""One subscription: its publishing cycle, its messages and their retransmission (Part 4 §5.14.1)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import struct
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol
+
+from asyncua import ua
+
+from opcua_bms.ua.services.event_item import EventItem
+from opcua_bms.ua.services.item_set import ItemSet
+from opcua_bms.ua.services.monitored import DataItem
+from opcua_bms.ua.services.publish_queue import PublishQueue, PublishRequest
+from opcua_bms.ua.services.snapshot import Snapshot
+from opcua_bms.ua.services.vector import DISABLED, Row
+
+_logger = logging.getLogger(__name__)
+_DATA = ua.NodeId(ua.ObjectIds.DataChangeNotification_Encoding_DefaultBinary)
+_EVENTS = ua.NodeId(ua.ObjectIds.EventNotificationList_Encoding_DefaultBinary)
+NO_DIAGNOSTICS = b"\xff\xff\xff\xff"
+EVENTS_PER_MESSAGE = 200
+"""keeps the encoding of one message within milliseconds"""
+MESSAGE_BYTES_KEPT = 8 << 20
+"""unacknowledged messages of one subscription, in bytes of their bodies"""
+EARLY = 0.9
+"""a commit that comes this much of an interval after the last message is the cycle's end"""
+GRACE_S = 0.05
+"""how long the timer lets a commit come first"""
+TICK_MIN_S = 0.05
+SLICE_S = 0.004
+
+
+@dataclass(slots=True)
+class Parameters:
+    """Revised parameters of a subscription (Part 4 §5.14.2)."""
+
+    interval_ms: float
+    lifetime_count: int
+    keep_alive_count: int
+    max_notifications: int
+    priority: int
+
+
+class Host(Protocol):
+    """What a subscription needs of the service that holds it."""
+
+    loop_time: Callable[[], float]
+    latest: Snapshot | None
+    retransmission_limit: int
+
+    def expired(self, subscription: Subscription) -> None:
+        """Its lifetime is over."""
+        ...
+
+
+class Subscription:
+    """Publishes what its items have queued, aligned with the commits of the store.
+
+    `session_id` and `owner` change with a transfer; `owner` is equal for sessions of the same user.
+    """
+
+    def __init__(
+        self,
+        ident: int,
+        session_id: ua.NodeId,
+        owner: Hashable,
+        queue: PublishQueue,
+        parameters: Parameters,
+        enabled: bool,
+        host: Host,
+    ) -> None:
+        self.ident = ident
+        self.session_id = session_id
+        self.owner = owner
+        self.queue = queue
+        self.parameters = parameters
+        self.enabled = enabled
+        self.items = ItemSet()
+        self.sequence = 1
+        self.unacknowledged: OrderedDict[int, tuple[ua.NotificationMessage, int]] = OrderedDict()
+        self.closed = False
+        self.sent_messages = 0
+        self.sent_notifications = 0
+        self.late_cycles = 0
+        self._host = host
+        self._kept_bytes = 0
+        self._keep_alive = parameters.keep_alive_count  # so that the first cycle sends a message (§5.14.1.2)
+        self._lifetime = 0
+        self._started = self._last_sent = host.loop_time()
+        self._timer: asyncio.TimerHandle | None = None
+        self._ticker: asyncio.TimerHandle | None = None
+        self._tick_todo: list[DataItem] = []
+        self._dirty: dict[int, DataItem] = {}
+        self._holds = 0
+        self._soon = False
+        self._arm(self.interval)
+
+    @property
+    def priority(self) -> int:
+        """Relative priority among the subscriptions of a session."""
+        return self.parameters.priority
+
+    @property
+    def interval(self) -> float:
+        """Publishing interval in s."""
+        return self.parameters.interval_ms / 1000.0
+
+    # the cycle
+
+    def _arm(self, delay: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(delay, self._on_timer)
+
+    def _on_timer(self) -> None:
+        if self.closed:
+            return
+        self._arm(self.interval)
+        try:
+            self._cycle()
+        except Exception:
+            _logger.exception("publishing_cycle_failed subscription=%s", self.ident)
+
+    def _cycle(self) -> None:
+        """The end of a publishing interval without a commit that ended it."""
+        if self.queue.has_requests():
+            self._lifetime = 0
+        else:
+            self._lifetime += 1
+            if self._lifetime >= self.parameters.lifetime_count:
+                self._host.expired(self)
+                return
+        self._keep_alive += 1
+        if self._may_send() or self._keep_alive >= self.parameters.keep_alive_count:
+            self._publish()
+
+    def modified(self, parameters: Parameters) -> None:
+        """Take revised parameters; counters start anew (§5.14.3)."""
+        self.parameters = parameters
+        self.touch()
+        self._keep_alive = 0
+        self._arm(self.interval)
+
+    def set_enabled(self, enabled: bool) -> None:
+        """SetPublishingMode; keep-alives go on while disabled (§5.14.4)."""
+        self.enabled = enabled
+        self.touch()
+
+    def touch(self) -> None:
+        """The client used a service on the subscription: its lifetime starts anew (§5.14.1.1)."""
+        self._lifetime = 0
+
+    def after_commit(self) -> None:
+        """The items have been sampled: if the interval is over, this is its end."""
+        if self.closed:
+            return
+        now = self._host.loop_time()
+        if now - self._last_sent >= EARLY * self.interval and self._may_send():
+            self._publish()
+
+    def poke(self, item: DataItem | EventItem) -> None:
+        """An item queued something outside of a commit; if the interval is over, send it with what else comes now."""
+        self.items.note(item)
+        if self._soon or self.closed or self._host.loop_time() - self._last_sent < self.interval:
+            return
+        self._soon = True
+        asyncio.get_running_loop().call_soon(self._publish_soon)
+
+    def _publish_soon(self) -> None:
+        self._soon = False
+        self._publish_more()
+
+    def resend(self) -> None:
+        """Queue current values again (SendInitialValues, ResendData)."""
+        self.items.resend(self._host.latest, self.now)
+
+    # items
+
+    @property
+    def now(self) -> float:
+        """Seconds on the monotonic clock."""
+        return self._host.loop_time()
+
+    @property
+    def latest(self) -> Snapshot | None:
+        """The last commit that is being sampled."""
+        return self._host.latest
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Send no notification in this block: the client does not yet know the handles of its items."""
+        self._holds += 1
+        try:
+            yield
+        finally:
+            self._holds -= 1
+
+    def _may_send(self) -> bool:
+        return self.enabled and not self._holds and self.items.ready()
+
+    def add_rows(self, numbers: Sequence[Row], words: Sequence[Row]) -> None:
+        """Append store items and take their first sample."""
+        for table, rows in ((self.items.numbers, numbers), (self.items.words, words)):
+            if rows:
+                added = self.items.add_rows(table, rows)
+                active = added[table.mode[added] != DISABLED]
+                if len(active) and self.latest is not None:
+                    self.items.sample_rows(table, active, self.latest, self.now)
+        self.tick_later()
+
+    def set_mode(self, idents: Sequence[int], mode: int) -> None:
+        """Change the monitoring mode of existing items."""
+        self.items.set_mode(idents, mode, self.latest, self.now)
+        self.tick_later()
+
+    # sampling
+
+    def sample_commit(self, snapshot: Snapshot) -> None:
+        """Sample what is due with a commit, then end the cycle if its interval is over."""
+        if self.closed:
+            return
+        now = self.now
+        self.items.sample_tables(snapshot, now)
+        if self.items.polled or self.items.aligned:
+            self._tick_todo = [*self.items.polled.values(), *self.items.aligned.values()]
+            deadline = now + SLICE_S
+            if not self.items.sample_polled(snapshot, now, self._tick_todo, lambda: self.now > deadline):
+                self._tick_at(0.0)
+        self.items.fire()
+        self.after_commit()
+
+    def mark(self, item: DataItem) -> None:
+        """The value of an item was written; sample it now if it is due, else when it is."""
+        now = self._host.loop_time()
+        if item.due(now):
+            if item.sample(self._host.latest, now):
+                self.poke(item)
+        elif item.mode:
+            self._dirty[item.ident] = item
+            self.tick_later()
+
+    def tick_later(self) -> None:
+        """Have a ticker while there are items that need one."""
+        if self._ticker is not None or self.closed:
+            return
+        gaps = [item.gap for item in self.items.polled.values()]
+        now = self._host.loop_time()
+        gaps += [item.sampled + item.gap - now for item in self._dirty.values()]
+        if gaps:
+            self._tick_at(max(TICK_MIN_S, min(gaps)))
+
+    def _tick_at(self, delay: float) -> None:
+        if self._ticker is not None:
+            self._ticker.cancel()
+        self._ticker = asyncio.get_running_loop().call_later(delay, self._tick)
+
+    def _tick(self) -> None:
+        self._ticker = None
+        if self.closed:
+            return
+        if not self._tick_todo:
+            self._tick_todo = list(self.items.polled.values())
+        now = self._host.loop_time()
+        for ident, item in list(self._dirty.items()):
+            if ident not in self.items.items or not item.mode:
+                del self._dirty[ident]
+            elif item.due(now):
+                del self._dirty[ident]
+                self.items.sample_one(item, self._host.latest, now)
+        deadline = now + SLICE_S
+        done = self.items.sample_polled(
+            self._host.latest, now, self._tick_todo, lambda: self._host.loop_time() > deadline
+        )
+        if done:
+            self.tick_later()
+        else:
+            self._tick_at(0.0)
+        if self._may_send() and self.now - self._last_sent >= self.interval:
+            self._publish()
+
+    # messages
+
+    def _publish(self) -> None:
+        request = self.queue.take()
+        if request is None:
+            self.late_cycles += 1
+            self.queue.wait(self.ident, self)
+            return
+        self.answer(request)
+
+    def answer(self, request: PublishRequest) -> bool:
+        """Send the next message with a Publish request; false if there is none to send."""
+        if self.closed:
+            return False
+        has_data = self._may_send()
+        if not has_data and self._keep_alive < self.parameters.keep_alive_count:
+            return False
+        now = self._host.loop_time()
+        message = ua.NotificationMessage(SequenceNumber=self.sequence, PublishTime=datetime.now(UTC))
+        if has_data:
+            self._fill(message)
+        self._keep_alive = 0
+        self._lifetime = 0
+        more = has_data and self.items.ready()
+        result = ua.PublishResult(
+            SubscriptionId=self.ident,
+            MoreNotifications=more,
+            NotificationMessage=message,
+            AvailableSequenceNumbers=list(self.unacknowledged),
+        )
+        self._last_sent = now
+        self.sent_messages += 1
+        with_store = len(self.items.numbers) or len(self.items.words)
+        self._arm(self.interval + (min(GRACE_S, 0.1 * self.interval) if with_store else 0.0))
+        request.respond(result)
+        if more:
+            asyncio.get_running_loop().call_soon(self._publish_more)
+        return True
+
+    def _publish_more(self) -> None:
+        if not self.closed and self._may_send():
+            self._publish()
+
+    def _fill(self, message: ua.NotificationMessage) -> None:
+        limit = self.parameters.max_notifications
+        parts, n = self.items.take_data(limit)
+        size = 0
+        if n:
+            body = b"".join([struct.pack("<i", n), *parts, NO_DIAGNOSTICS])
+            message.NotificationData.append(ua.ExtensionObject(TypeId=_DATA, Body=body))
+            size += len(body)
+        if n < limit:
+            events = self.items.take_events(min(limit - n, EVENTS_PER_MESSAGE))
+            if events:
+                body = b"".join([struct.pack("<i", len(events)), *events])
+                message.NotificationData.append(ua.ExtensionObject(TypeId=_EVENTS, Body=body))
+                size += len(body)
+                n += len(events)
+        self.sent_notifications += n
+        self._keep(message, size)
+
+    def _keep(self, message: ua.NotificationMessage, size: int) -> None:
+        """Hold a message for Republish; the oldest go when there are too many or too much (§5.14.1.2)."""
+        self.unacknowledged[self.sequence] = (message, size)
+        self._kept_bytes += size
+        self.sequence = self.sequence + 1 if self.sequence < 0xFFFFFFFF else 1
+        while len(self.unacknowledged) > 1 and (
+            len(self.unacknowledged) > self._host.retransmission_limit or self._kept_bytes > MESSAGE_BYTES_KEPT
+        ):
+            _, (_, dropped) = self.unacknowledged.popitem(last=False)
+            self._kept_bytes -= dropped
+
+    def acknowledge(self, sequence: int) -> int:
+        """Drop a received message; the code of the acknowledgement."""
+        entry = self.unacknowledged.pop(sequence, None)
+        if entry is None:
+            return ua.StatusCodes.BadSequenceNumberUnknown
+        self._kept_bytes -= entry[1]
+        return 0
+
+    def stored(self, sequence: int) -> ua.NotificationMessage | None:
+        """A message to send again; it stays until it is acknowledged (§5.14.6)."""
+        entry = self.unacknowledged.get(sequence)
+        return None if entry is None else entry[0]
+
+    def farewell(self, code: int) -> ua.PublishResult:
+        """The last message, a StatusChangeNotification (Part 4 §7.25.4)."""
+        message = ua.NotificationMessage(SequenceNumber=self.sequence, PublishTime=datetime.now(UTC))
+        message.NotificationData.append(ua.StatusChangeNotification(Status=ua.StatusCode(code)))
+        return ua.PublishResult(SubscriptionId=self.ident, NotificationMessage=message)
+
+    def move(self, session_id: ua.NodeId, owner: Hashable, queue: PublishQueue) -> None:
+        """Belong to another session of the same user (§5.14.7)."""
+        self.queue.leave(self.ident)
+        self.session_id, self.owner, self.queue = session_id, owner, queue
+        self.touch()
+
+    def close(self) -> None:
+        """End: no timer, no item, no message any more."""
+        self.closed = True
+        for handle in (self._timer, self._ticker):
+            if handle is not None:
+                handle.cancel()
+        self.queue.leave(self.ident)
+        self._dirty.clear()
+        self.items = ItemSet()
+        self.unacknowledged.clear()

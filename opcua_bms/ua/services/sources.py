@@ -1,0 +1,316 @@
+"""Where the samples of a monitored item come from: the store, a computed value, or a node of the address space."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+from asyncua import ua
+from asyncua.ua.ua_binary import variant_to_binary
+
+from opcua_bms.ua.services import data_filter, records
+from opcua_bms.ua.services.data_filter import NUMERIC, FilterRefusedError
+from opcua_bms.ua.services.monitored import Reading, array_differs, reading_of
+from opcua_bms.ua.services.snapshot import Snapshot
+from opcua_bms.ua.space import values
+from opcua_bms.ua.space.binding import Binding, Kind, bind
+from opcua_bms.ua.space.index_range import NO_DATA, Ranges, parse_index_range, select_range
+from opcua_bms.ua.space.instances import InstanceSpace
+from opcua_bms.ua.store import ValueStore
+
+_CODES = ua.StatusCodes
+_VALUE = ua.AttributeIds.Value
+_STORE = frozenset({Kind.SLOT, Kind.BIT, Kind.RANGE, Kind.DETAIL})
+_ARRAYS = frozenset({Kind.RANGE, Kind.DETAIL})
+_NUMBER = ua.NodeId(ua.ObjectIds.Number)
+POLL_MS = 100.0
+"""the fastest that a computed value without a MinimumSamplingInterval is looked at"""
+
+
+class Source:
+    """One attribute of one node, or a part of it.
+
+    `from_store`: it changes with commits only. `polled`: nobody tells when it changes.
+    """
+
+    __slots__ = ("_binding", "_sources", "_watch", "attribute", "index_range", "node_id")
+
+    def __init__(
+        self,
+        sources: Sources,
+        node_id: ua.NodeId | None,
+        attribute: int,
+        binding: Binding | None,
+        index_range: Ranges | None,
+    ) -> None:
+        self.node_id = node_id
+        self.attribute = attribute
+        self.index_range = index_range
+        self._sources = sources
+        self._binding = binding
+        self._watch = 0
+
+    @property
+    def is_value(self) -> bool:
+        """Whether it is a Value attribute."""
+        return self.attribute == _VALUE
+
+    @property
+    def binding(self) -> Binding | None:
+        """What a value of an instance is bound to; None for other attributes and for nodes in memory."""
+        return self._binding
+
+    @property
+    def from_store(self) -> bool:
+        """Whether the store's commits change it."""
+        return self._binding is not None and self._binding.kind in _STORE
+
+    @property
+    def polled(self) -> bool:
+        """Whether it changes without anybody telling."""
+        if self._binding is not None:
+            return self._binding.kind is Kind.COMPUTED
+        attribute = self._sources.attribute_of(self.node_id, self.attribute)
+        return attribute is not None and attribute.value_callback is not None and not self._sources.is_lazy(self.node_id)
+
+    @property
+    def floor_ms(self) -> float:
+        """The fastest sampling interval that makes sense; 0 if every change is told."""
+        if self._binding is not None:
+            return self._binding.member.minimum_sampling_interval or (0.0 if self.from_store else POLL_MS)
+        if not self.is_value:
+            return 0.0
+        least = self._sources.plain(self.node_id, ua.AttributeIds.MinimumSamplingInterval)
+        floor = float(least) if isinstance(least, int | float) and least > 0 else 0.0
+        return max(floor, POLL_MS) if self.polled else floor
+
+    @property
+    def access_level(self) -> int | None:
+        """AccessLevel of a Value; None for other attributes, which everybody may read."""
+        if not self.is_value:
+            return None
+        if self._binding is not None:
+            return self._binding.member.access_level
+        level = self._sources.plain(self.node_id, ua.AttributeIds.AccessLevel)
+        return None if level is None else int(level)
+
+    def numeric(self) -> bool:
+        """Whether a deadband makes sense."""
+        if self._binding is not None and self._binding.kind in _STORE:
+            return self._binding.vtype in NUMERIC
+        return self._sources.is_numeric(self.node_id)
+
+    def eu_range(self) -> tuple[float, float] | None:
+        """Low and high of the EURange property, if there is one."""
+        if self._binding is not None:
+            space = self._sources.space
+            return None if space is None else space.eu_range(self._binding)
+        return self._sources.eu_range(self.node_id)
+
+    @property
+    def compare(self) -> Callable[[Any, Any, float], bool]:
+        """How two samples are compared."""
+        if self._binding is not None and self._binding.kind in _ARRAYS and self._sources.arrays_as_numpy:
+            return array_differs
+        return data_filter.differs
+
+    def read(self, snapshot: Snapshot | None) -> Reading:
+        """Take a sample; store values as they were in `snapshot`."""
+        binding = self._binding
+        if binding is not None and snapshot is not None and binding.kind in _STORE:
+            if binding.kind in _ARRAYS and self._sources.arrays_as_numpy:
+                return _read_array(snapshot, binding, self.index_range)
+            return self._part(values.data_value(cast(ValueStore, snapshot), binding), snapshot.server_ticks)
+        try:
+            value = self._sources.current(self.node_id, self.attribute)
+        except Exception:
+            value = ua.DataValue(StatusCode=ua.StatusCode(_CODES.BadInternalError))
+        return self._part(value, self._sources.now_ticks())
+
+    def _part(self, value: ua.DataValue, server: int) -> Reading:
+        reading = reading_of(value, server)
+        if self.index_range is None or reading.status >= values.BAD or value.Value is None:
+            return reading
+        part = select_range(value.Value, self.index_range)
+        if isinstance(part, int):
+            return Reading(None, lambda: None, part, reading.source, reading.server)
+        return Reading(part.Value, lambda: variant_to_binary(part), reading.status, reading.source, reading.server)
+
+    def watch(self, changed: Callable[[], None]) -> None:
+        """Call `changed` whenever the attribute is written, if it is one that is written."""
+        if self._binding is None and not self._sources.is_lazy(self.node_id):
+            self._watch = self._sources.watch(self.node_id, self.attribute, changed)
+
+    def unwatch(self) -> None:
+        """Undo `watch`."""
+        if self._watch:
+            self._sources.unwatch(self._watch)
+            self._watch = 0
+
+
+def _read_array(snapshot: Snapshot, binding: Binding, ranges: Ranges | None) -> Reading:
+    """A SlotRange or DetailRange as numpy: status and time of the whole, values of the part."""
+    store = cast(ValueStore, snapshot)
+    start, stop = binding.start, binding.stop
+    source = values.range_ticks(store, start, stop)
+    if binding.kind is Kind.DETAIL:
+        status = 0 if snapshot.generation else values.BAD_WAITING_FOR_INITIAL_DATA
+    else:
+        status = values.range_status(store, start, stop)
+    if status >= values.BAD:
+        return Reading(None, lambda: None, status, source, snapshot.server_ticks)
+    if ranges is not None:
+        low, high = ranges[0]
+        if len(ranges) > 1 or start + low >= stop:
+            return Reading(None, lambda: None, NO_DATA, source, snapshot.server_ticks)
+        start, stop = start + low, min(stop, start + high)
+    if binding.kind is Kind.DETAIL:
+        array: Any = snapshot.detail[start:stop]
+    else:
+        array = values.cast(values.raw(store, start, stop), binding.vtype)
+    vtype = int(binding.vtype)
+    return Reading(array, lambda: records.variant_array(vtype, array), status, source, snapshot.server_ticks)
+
+
+class Sources:
+    """Finds sources; one per server."""
+
+    def __init__(self, aspace: Any, now_ticks: Callable[[], int]) -> None:
+        self._aspace = aspace
+        self.now_ticks = now_ticks
+        self.space: InstanceSpace | None = None
+        self.arrays_as_numpy = True
+        """false: arrays of the store are compared as lists, with the same results"""
+        self._refs: dict[int, int] = {}
+        self._bound: list[Binding] = []
+
+    def attach(self, space: InstanceSpace) -> None:
+        """Know the nodes of instances."""
+        self.space = space
+
+    def find(self, item: ua.ReadValueId) -> Source:
+        """The source of a ReadValueId; raises FilterRefusedError with the operation's code (Part 4 §5.13.2.4)."""
+        node_id, attribute = item.NodeId, item.AttributeId
+        binding = self.space.resolve(node_id) if self.space is not None else None
+        ranges = None
+        if item.IndexRange:
+            ranges = parse_index_range(item.IndexRange)
+            if ranges is None or attribute != _VALUE:
+                raise FilterRefusedError(_CODES.BadIndexRangeInvalid)
+        if binding is not None and attribute == _VALUE and binding.kind is not Kind.NONE:
+            source = Source(self, node_id, _VALUE, binding, ranges)
+        else:
+            if binding is None and node_id not in self._aspace:
+                raise FilterRefusedError(_CODES.BadNodeIdUnknown)
+            if self.attribute_of(node_id, attribute) is None:
+                raise FilterRefusedError(_CODES.BadAttributeIdInvalid)
+            source = Source(self, node_id, int(attribute), None, ranges)
+        if item.DataEncoding is not None and item.DataEncoding.Name:
+            self._check_encoding(source, item.DataEncoding)
+        return source
+
+    def _check_encoding(self, source: Source, encoding: ua.QualifiedName) -> None:
+        """A DataEncoding is for structures only, and binary is what we have (Part 4 §7.29)."""
+        structure = False
+        if source.is_value and source.binding is None:
+            variant = self.current(source.node_id, source.attribute).Value
+            structure = variant is not None and variant.VariantType == ua.VariantType.ExtensionObject
+        if not structure:
+            raise FilterRefusedError(_CODES.BadDataEncodingInvalid)
+        if encoding.Name != "Default Binary" or encoding.NamespaceIndex:
+            raise FilterRefusedError(_CODES.BadDataEncodingUnsupported)
+
+    # what rows keep of their source
+
+    def ref(self, binding: Binding) -> int:
+        """A number for the member that a store value belongs to."""
+        known = self._refs.get(id(binding.member))
+        if known is None:
+            known = self._refs[id(binding.member)] = len(self._bound)
+            self._bound.append(binding)
+        return known
+
+    def of_row(self, ref: int, slot: int) -> Source:
+        """The source of a row: `ref` of its member and its slot."""
+        first = self._bound[ref]
+        instance = slot - first.start + first.instance
+        return Source(self, None, _VALUE, bind(first.family, instance, first.member), None)
+
+    # nodes of the address space
+
+    def is_lazy(self, node_id: ua.NodeId | None) -> bool:
+        """Whether the node belongs to an instance, and so may be forgotten and made again."""
+        return self.space is not None and node_id is not None and node_id in self.space
+
+    def attribute_of(self, node_id: ua.NodeId | None, attribute: int) -> Any:
+        """asyncua's AttributeValue, None if the node or the attribute does not exist."""
+        node = self._aspace.get(node_id)
+        return None if node is None else node.attributes.get(attribute)
+
+    def current(self, node_id: ua.NodeId | None, attribute: int) -> ua.DataValue:
+        """The attribute's value now."""
+        return cast(ua.DataValue, self._aspace.read_attribute_value(node_id, attribute))
+
+    def plain(self, node_id: ua.NodeId | None, attribute: int) -> Any:
+        """The attribute's plain value, None if it has none."""
+        if self.attribute_of(node_id, attribute) is None:
+            return None
+        variant = self.current(node_id, attribute).Value
+        return None if variant is None else variant.Value
+
+    def is_numeric(self, node_id: ua.NodeId | None) -> bool:
+        """Whether the node's DataType is a number, or its value where the type says nothing."""
+        data_type = self.plain(node_id, ua.AttributeIds.DataType)
+        seen = set()
+        while isinstance(data_type, ua.NodeId) and data_type not in seen:
+            if data_type == _NUMBER:
+                return True
+            seen.add(data_type)
+            data_type = self._supertype(data_type)
+        if ua.NodeId(ua.ObjectIds.BaseDataType) in seen and len(seen) == 1:
+            variant = self.current(node_id, _VALUE).Value
+            return variant is not None and variant.VariantType in NUMERIC
+        return False
+
+    def _supertype(self, node_id: ua.NodeId) -> ua.NodeId | None:
+        node = self._aspace.get(node_id)
+        for reference in () if node is None else node.references:
+            if not reference.IsForward and reference.ReferenceTypeId == ua.NodeId(ua.ObjectIds.HasSubtype):
+                return cast(ua.NodeId, reference.NodeId)
+        return None
+
+    def eu_range(self, node_id: ua.NodeId | None) -> tuple[float, float] | None:
+        """The EURange property of a node in memory."""
+        node = self._aspace.get(node_id)
+        for reference in () if node is None else node.references:
+            name = reference.BrowseName
+            if reference.IsForward and name.Name == "EURange" and not name.NamespaceIndex:
+                value = self.plain(reference.NodeId, _VALUE)
+                return (float(value.Low), float(value.High)) if isinstance(value, ua.Range) else None
+        return None
+
+    def event_notifier(self, node_id: ua.NodeId) -> int:
+        """The EventNotifier bits; raises FilterRefusedError where there is none."""
+        if node_id not in self._aspace:
+            raise FilterRefusedError(_CODES.BadNodeIdUnknown)
+        bits = self.plain(node_id, ua.AttributeIds.EventNotifier)
+        if bits is None:
+            raise FilterRefusedError(_CODES.BadAttributeIdInvalid)
+        return int(bits)
+
+    def watch(self, node_id: ua.NodeId | None, attribute: int, changed: Callable[[], None]) -> int:
+        """Have `changed` called after each write; a handle for `unwatch`."""
+
+        async def on_write(_handle: int, _value: ua.DataValue, _error: Any = None) -> None:
+            changed()
+
+        _, handle = self._aspace.add_datachange_callback(node_id, attribute, on_write)
+        return int(handle)
+
+    def unwatch(self, handle: int) -> None:
+        """Undo `watch`; the node may be gone."""
+        try:
+            self._aspace.delete_datachange_callback(handle)
+        except KeyError:
+            return
+

@@ -1,0 +1,141 @@
+"""The part of a session, and of a connection, that concerns subscriptions: every call says who asks."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Hashable
+from typing import TYPE_CHECKING, Any
+
+from asyncua import ua
+from asyncua.server.internal_session import InternalSession, SessionState
+from asyncua.server.uaprocessor import UaProcessor
+from asyncua.ua.ua_binary import struct_from_binary
+
+from opcua_bms.ua.services.publish_queue import PublishRequest
+
+if TYPE_CHECKING:
+    from opcua_bms.ua.services.subscription import Subscriptions
+
+_PUBLISH = ua.NodeId(ua.ObjectIds.PublishRequest_Encoding_DefaultBinary)
+_SET_TRIGGERING = ua.NodeId(ua.ObjectIds.SetTriggeringRequest_Encoding_DefaultBinary)
+
+
+class SubscribingSession(InternalSession):
+    """Subscription and MonitoredItem services of one session."""
+
+    subscription_service: Subscriptions  # type: ignore[assignment]
+    client_certificate: bytes | None = None
+
+    async def create_session(self, params: Any, sockname: Any = None) -> Any:
+        """CreateSession; remembers which application this is."""
+        self.client_certificate = params.ClientCertificate or None
+        return await super().create_session(params, sockname)
+
+    def owner_key(self) -> Hashable:
+        """Equal for sessions of the same user (Part 4 §5.14.7); None for nobody in particular.
+
+        Anonymous users are told apart by their application's certificate.
+        """
+        name = getattr(self.user, "name", None)
+        if name:
+            return ("user", name)
+        return ("application", self.client_certificate) if self.client_certificate else None
+
+    async def close_session(self, delete_subs: bool = True) -> None:
+        """CloseSession; a session that timed out leaves its subscriptions to a successor (Part 4 §5.14.7)."""
+        if self.state == SessionState.Closed:
+            return
+        timed_out = self._timeout_task is not None and asyncio.current_task() is self._timeout_task
+        await super().close_session(delete_subs and not timed_out)
+        self.subscription_service.session_closed(self)
+
+    async def create_subscription(
+        self, params: Any, callback: Callable[..., Any], request_callback: Callable[..., Any] | None = None
+    ) -> ua.CreateSubscriptionResult:
+        """CreateSubscription; without `request_callback` it is the server's own and needs no Publish requests."""
+        service = self.subscription_service
+        queue = service.queue_of(self) if request_callback else service.internal_queue(callback)
+        return service.open(self, params, queue)
+
+    def modify_subscription(self, params: Any) -> ua.ModifySubscriptionResult:
+        """ModifySubscription."""
+        return self.subscription_service.change(self, params)
+
+    async def set_publishing_mode(self, params: Any) -> list[ua.StatusCode]:
+        """SetPublishingMode."""
+        return self.subscription_service.enable(self, params)
+
+    async def delete_subscriptions(self, ids: list[int]) -> list[ua.StatusCode]:
+        """DeleteSubscriptions."""
+        if not ids and self.state == SessionState.Closed:
+            return []
+        return self.subscription_service.drop(self, ids)
+
+    async def transfer_subscriptions(self, params: Any, callback: Any = None) -> list[ua.TransferResult]:  # noqa: ARG002
+        """TransferSubscriptions; results come through the session's queue, not through a callback."""
+        return self.subscription_service.transfer(self, params)
+
+    def republish(self, params: Any) -> ua.NotificationMessage:
+        """Republish."""
+        return self.subscription_service.resend_message(self, params)
+
+    async def create_monitored_items(self, params: Any) -> list[ua.MonitoredItemCreateResult]:
+        """CreateMonitoredItems."""
+        return await self.subscription_service.create_items(self, params)
+
+    async def modify_monitored_items(self, params: Any) -> list[ua.MonitoredItemModifyResult]:
+        """ModifyMonitoredItems."""
+        return self.subscription_service.modify_items(self, params)
+
+    async def set_monitoring_mode(self, params: Any) -> list[ua.StatusCode]:
+        """SetMonitoringMode."""
+        return self.subscription_service.set_item_mode(self, params)
+
+    async def delete_monitored_items(self, params: Any) -> list[ua.StatusCode]:
+        """DeleteMonitoredItems."""
+        return self.subscription_service.delete_items(self, params)
+
+    def set_triggering(self, params: Any) -> ua.SetTriggeringResult:
+        """SetTriggering."""
+        return self.subscription_service.set_triggering(self, params)
+
+
+class SubscribingProcessor(UaProcessor):
+    """Publish and SetTriggering of one connection."""
+
+    async def _process_message(self, typeid: Any, requesthdr: Any, seqhdr: Any, body: Any) -> Any:
+        session: Any = self.session
+        if typeid not in (_PUBLISH, _SET_TRIGGERING) or session is None or not session.is_activated():
+            return await super()._process_message(typeid, requesthdr, seqhdr, body)
+        self.session_last_activity = time.monotonic()
+        session.touch()
+        if typeid == _PUBLISH:
+            self._take_publish(session, requesthdr, seqhdr, struct_from_binary(ua.PublishParameters, body))
+        else:
+            response = ua.SetTriggeringResponse()
+            response.Parameters = session.set_triggering(struct_from_binary(ua.SetTriggeringParameters, body))
+            self.send_response(requesthdr.RequestHandle, seqhdr, response)
+        return True
+
+    def _take_publish(self, session: SubscribingSession, header: Any, seqhdr: Any, params: Any) -> None:
+        service = session.subscription_service
+        results = service.acknowledge(session, params.SubscriptionAcknowledgements)
+
+        def respond(result: ua.PublishResult) -> None:
+            result.Results = results
+            self.send_response(header.RequestHandle, seqhdr, ua.PublishResponse(Parameters=result))
+
+        def fail(code: int) -> None:
+            fault = ua.ServiceFault()
+            fault.ResponseHeader.ServiceResult = ua.StatusCode(code)
+            self.send_response(header.RequestHandle, seqhdr, fault)
+
+        request = PublishRequest(
+            header.RequestHandle,
+            respond,
+            fail,
+            lambda: self.session is session and not self._transport.is_closing(),
+            time.monotonic() + header.TimeoutHint / 1000 if header.TimeoutHint else None,
+        )
+        service.queue_of(session).put(request, service.publish_limit(session))
