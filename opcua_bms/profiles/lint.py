@@ -11,7 +11,7 @@ import numpy as np
 from opcua_bms.model.layout import Kind, Layout
 from opcua_bms.model.topology import Topology
 from opcua_bms.profiles.lint_point import point_findings
-from opcua_bms.profiles.plan import nominal_addresses
+from opcua_bms.profiles.placement import nominal_addresses
 from opcua_bms.profiles.schema import TYPE_WORDS, Point, Profile
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from opcua_bms.document import did_you_mean
 from opcua_bms.model.layout import Column, Kind, Scope
-from opcua_bms.profiles.plan import nominal_addresses
+from opcua_bms.profiles.placement import nominal_addresses
 from opcua_bms.profiles.schema import BIT_TABLES, TYPE_WORDS, Point, Profile
 
 Row = tuple[str, str, str, str]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ValidationError
 
-from opcua_bms.document import Document, Location, Problem, did_you_mean, problems_of
+from opcua_bms.document import Document, Location, Problem, did_you_mean, known_keys, problems_of
 from opcua_bms.profiles.schema import BitField, Gap, Heartbeat, Part, Point, Profile, Repeat, Severity
 
 _KNOWN: Mapping[Location, list[str]] = {
@@ -33,11 +34,20 @@ def parse_profile(data: bytes, filename: str) -> Profile:
         profile = Profile.model_validate(document.data)
     except ValidationError as error:
         rows = [_row(dict(row)) for row in error.errors()]
+        unknown = {(row["loc"][:-1], _intended(row["loc"])) for row in rows if row["type"] == "extra_forbidden"}
+        # a misspelt key is one mistake, not also a missing one
+        rows = [r for r in rows if r["type"] != "missing" or (r["loc"][:-1], r["loc"][-1]) not in unknown]
         raise document.error(problems_of(rows, _KNOWN)) from None
     problems = _names(profile)
     if problems:
         raise document.error(problems)
     return profile
+
+
+def _intended(location: Location) -> str:
+    """The key that an unknown one was probably meant to be."""
+    close = difflib.get_close_matches(str(location[-1]), list(known_keys(_KNOWN, location[:-1])), n=1)
+    return close[0] if close else ""
 
 
 def _row(row: dict[str, Any]) -> dict[str, Any]:

@@ -138,3 +138,11 @@ def place(profile: Profile, point: Point, layout: Layout, instances: Instances) 
         )
     slots = np.full(1, -1, np.int64) if point.on_device else start + ids
     return Elements(point, addresses, slots)
+
+
+def nominal_addresses(profile: Profile, point: Point) -> I64:
+    """int64[n]: zero-based address of every place that the map has for a point, fitted or not."""
+    starts = np.array([profile.wire_address(point)], np.int64)
+    for level in point.repeat:
+        starts = (starts[:, None] + np.arange(level.count) * level.stride).ravel()
+    return starts

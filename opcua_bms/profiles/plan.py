@@ -12,7 +12,8 @@ from opcua_bms.model.layout import Kind, Layout
 from opcua_bms.model.topology import Topology
 from opcua_bms.profiles.codec import Codec, NumberSegment, WordSegment
 from opcua_bms.profiles.convert import F64, I64, U16, U64, Form, Scaling
-from opcua_bms.profiles.placement import Elements, Instances, Placement, place
+from opcua_bms.profiles.lint import lint
+from opcua_bms.profiles.placement import Elements, Instances, Placement, nominal_addresses, place
 from opcua_bms.profiles.planner import Request, Spans, joined, plan_requests
 from opcua_bms.profiles.schema import BIT_TABLES, DEVICE_PREFIX, Point, Profile
 
@@ -103,9 +104,12 @@ def bind(
     """Bind a profile to the part of the plant that one device serves.
 
     `separate` names the poll groups (`fast`, `slow`) that have a schedule of their own: their points get requests of
-    their own; the points of all other groups share the requests of `normal`. ConfigurationError: profile and plant
-    do not fit.
+    their own; the points of all other groups share the requests of `normal`. ConfigurationError: `lint` finds an error
+    in the profile, or profile and plant do not fit.
     """
+    errors = [f for f in lint(profile) if f.severity == "error"]
+    if errors:
+        raise ConfigurationError("\n".join(f"profile {profile.name}, {finding}" for finding in errors))
     instances = Instances(topology, placement)
     elements = tuple(place(profile, p, layout, instances) for p in profile.point)
     readable = _readable(profile)
@@ -166,14 +170,6 @@ def _readable(profile: Profile) -> dict[str, Spans]:
             starts = nominal_addresses(profile, point)
             spans.setdefault(point.table, []).append(Spans(starts, starts + point.words))
     return {table: joined(own) for table, own in spans.items()}
-
-
-def nominal_addresses(profile: Profile, point: Point) -> I64:
-    """int64[n]: zero-based address of every place that the map has for a point, fitted or not."""
-    starts = np.array([profile.wire_address(point)], np.int64)
-    for level in point.repeat:
-        starts = (starts[:, None] + np.arange(level.count) * level.stride).ravel()
-    return starts
 
 
 def _write_point(profile: Profile, element: Elements) -> WritePoint:

@@ -36,7 +36,7 @@ Positive = Annotated[int, Field(ge=1)]
 class Strict(BaseModel):
     """Unknown keys are mistakes; a parsed profile never changes."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class Repeat(Strict):
