@@ -13,11 +13,9 @@ _NULL = ua.NodeId()
 _HAS_TYPE_DEFINITION = ua.NodeId(ua.Int32(ua.ObjectIds.HasTypeDefinition))
 _TYPE_CLASS = {ua.NodeClass.Object: ua.NodeClass.ObjectType, ua.NodeClass.Variable: ua.NodeClass.VariableType}
 
-NameOf = "Callable[[ua.NodeId], tuple[ua.QualifiedName, ua.LocalizedText, ua.NodeClass]]"
-
 
 class ReferenceMaker:
-    """Makes ReferenceDescriptions; those to real nodes carry the names given by `describe`."""
+    """Makes ReferenceDescriptions; those to real nodes carry no names: the View service looks them up."""
 
     def __init__(self, tree: Tree, namespace_index: int, extra: Sequence[tuple[ua.NodeId, ua.NodeId, str]]) -> None:
         self._tree = tree
@@ -119,7 +117,7 @@ def _reference(
         forward,
         target,
         browse_name or ua.QualifiedName(),
-        ua.LocalizedText(display_name),
+        ua.LocalizedText(display_name) if display_name else ua.LocalizedText(),
         node_class,
         type_definition or _NULL,
     )
