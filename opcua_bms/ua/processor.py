@@ -6,12 +6,83 @@ Extension point: `guard.processor.GuardedProcessor` overrides `_process_message`
 
 from __future__ import annotations
 
+import time
+from typing import TYPE_CHECKING, Any
+
+from asyncua import ua
+from asyncua.common.utils import ServiceError
+from asyncua.ua.ua_binary import Primitives, struct_from_binary
+
 from opcua_bms.ua.services.subscribing import SubscribingProcessor
+
+if TYPE_CHECKING:
+    from opcua_bms.ua.session import Session
+
+C = ua.StatusCodes
+Ids = ua.ObjectIds
+_READ = Ids.ReadRequest_Encoding_DefaultBinary
 
 
 class Processor(SubscribingProcessor):
     """One per connection."""
 
+    session: Session | None
+
     def fast_lane_open(self) -> bool:
         """Whether the activated session of this connection may be served without further checks."""
         return True
+
+    async def _process_message(self, typeid: Any, requesthdr: Any, seqhdr: Any, body: Any) -> Any:
+        """Serve what asyncua answers wrongly or not at all; the rest is its own."""
+        number = typeid.Identifier if typeid.NamespaceIndex == 0 else None
+        session = self.session
+        if session is None or not session.is_activated() or number not in self._OURS:
+            return await super()._process_message(typeid, requesthdr, seqhdr, body)
+        self.session_last_activity = time.monotonic()
+        session.touch()
+        if number == _READ:
+            _check_read(body)
+            return await super()._process_message(typeid, requesthdr, seqhdr, body)
+        response = await self._OURS[number](self, session, body)
+        self.send_response(requesthdr.RequestHandle, seqhdr, response)
+        return True
+
+    async def _browse_next(self, session: Session, body: Any) -> Any:
+        params = struct_from_binary(ua.BrowseNextParameters, body)
+        response = ua.BrowseNextResponse()
+        response.Parameters.Results = await session.browse_next(params)
+        return response
+
+    async def _register_nodes(self, session: Session, body: Any) -> Any:
+        params = struct_from_binary(ua.RegisterNodesParameters, body)
+        response = ua.RegisterNodesResponse()
+        response.Parameters.RegisteredNodeIds = await session.register_nodes(params.NodesToRegister)
+        return response
+
+    async def _unregister_nodes(self, session: Session, body: Any) -> Any:
+        params = struct_from_binary(ua.UnregisterNodesParameters, body)
+        await session.unregister_nodes(params.NodesToUnregister)
+        return ua.UnregisterNodesResponse()
+
+    async def _cancel(self, session: Session, body: Any) -> Any:
+        """Requests are answered in order, so only waiting Publish requests can be cancelled (Part 4 §5.7.5)."""
+        params = struct_from_binary(ua.CancelParameters, body)
+        response = ua.CancelResponse()
+        response.Parameters.CancelCount = session.subscription_service.queue_of(session).cancel(params.RequestHandle)
+        return response
+
+    _OURS: dict[int | None, Any] = {
+        _READ: None,
+        Ids.BrowseNextRequest_Encoding_DefaultBinary: _browse_next,
+        Ids.RegisterNodesRequest_Encoding_DefaultBinary: _register_nodes,
+        Ids.UnregisterNodesRequest_Encoding_DefaultBinary: _unregister_nodes,
+        Ids.CancelRequest_Encoding_DefaultBinary: _cancel,
+    }
+
+
+def _check_read(body: Any) -> None:
+    """Tell an unknown TimestampsToReturn from a request that cannot be decoded (Part 4 §5.11.2.3)."""
+    peek = body.copy()
+    peek.skip(8)
+    if not 0 <= Primitives.Int32.unpack(peek) <= 3:
+        raise ServiceError(C.BadTimestampsToReturnInvalid)
