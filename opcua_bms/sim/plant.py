@@ -166,6 +166,12 @@ class Plant:
         """Mean voltage of the clusters on the bus; without any, 0."""
         return float(self.cluster_v[self.closed].mean()) if self.closed.any() else 0.0
 
+    def connect(self, closed: Bool) -> None:
+        """Close the contactors of these clusters, open the others: bool[n_clusters]."""
+        if (closed != self.closed).any():
+            self.closed = closed.copy()
+            self._settle()
+
     def advance(self, dt_s: float) -> None:
         """Move the moment by dt_s ≥ 0 seconds."""
         left = dt_s

@@ -22,6 +22,8 @@ _CELL_NOISE_V = 0.0002
 _CELL_OFFSET_V = 0.0015
 _SENSOR_NOISE_K = 0.02
 _RUN, _OPERATION = 1 << 1, {Mode.IDLE: 1 << 0, Mode.CHARGING: 1 << 1, Mode.DISCHARGING: 1 << 2}
+_CLUSTER_BITS = {Mode.CHARGING: 1, Mode.DISCHARGING: 2, Mode.IDLE: 3}
+_CLUSTER_STATUS = {mode: np.uint64(1 | 1 << bit) for mode, bit in _CLUSTER_BITS.items()}
 _LIMIT_KW, _HIGHEST_LIMIT_KW = 32.5, 650.0
 """Power limit per connected cluster, and what 16 bits of 0.01 kW can say."""
 
@@ -121,9 +123,9 @@ class Readings:
         self._column("cluster.insulation_resistance")[:] = np.rint(self._insulation_ohm * drift / 1000.0) * 1000.0
         self._column("cluster.contactor_state")[:] = plant.closed
         beat = self._column("cluster.heartbeat")
-        beat[:] = np.where(disturbance.still, beat, (beat + 1) % 65536)
+        beat[:] = np.where(disturbance.still, beat, (beat + 1) % 2**32)
         self._column("cluster.installed")[:] = plant.topology.installed & ~disturbance.absent
-        self._word("cluster.status_word")[:] = np.where(plant.closed, _RUN, 0).astype(np.uint64)
+        self._word("cluster.status_word")[:] = np.where(plant.closed, _CLUSTER_STATUS[plant.mode], 0)
         self._word("cluster.alarm_word")[:] = 0
         self._word("cluster.fault_word")[:] = 0
 

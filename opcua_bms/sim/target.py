@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from opcua_bms.document import did_you_mean
 from opcua_bms.errors import UsageError
 from opcua_bms.model.topology import Topology
 
@@ -38,12 +37,6 @@ class Target:
     packs: range
     cells: range
     sensors: range
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`, did you mean x?` when something is close, else ''."""
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
-    return f", did you mean {close[0]}?" if close else ""
 
 
 def parse_target(text: str, topology: Topology) -> Target:

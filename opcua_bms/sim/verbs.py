@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from opcua_bms.document import did_you_mean
 from opcua_bms.errors import UsageError
 from opcua_bms.model.layout import Kind, Layout
 from opcua_bms.model.topology import Topology
-from opcua_bms.sim.target import Level, Target, did_you_mean, parse_target
+from opcua_bms.sim.target import Level, Target, parse_target
 
 _DEVICES = (Level.CLUSTER, Level.STACK, Level.MASTER)
 _CLUSTERS = (Level.CLUSTER, Level.STACK)
