@@ -146,6 +146,7 @@ def _link(settings: ConnectionSettings, monotonic: Callable[[], float]) -> Link:
         keeps_order=settings.keeps_order,
         strict_transaction_id=settings.strict_transaction_id,
         quiet_s=quiet_s,
+        server_name=settings.tls.server_name if settings.tls is not None else "",
     )
 
 
@@ -157,7 +158,7 @@ def _serial(params: CommParams, settings: SerialSettings) -> float:
     params.bytesize = settings.data_bits
     params.parity = settings.parity
     params.stopbits = settings.stop_bits
-    return 0.02 + 3.5 * 11 / settings.baud_rate
+    return 0.05 + 3.5 * 11 / settings.baud_rate
 
 
 def _tls_context(settings: TlsSettings) -> ssl.SSLContext:

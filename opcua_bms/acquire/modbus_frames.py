@@ -172,7 +172,8 @@ class RtuCodec:
         if len(data) < length:
             return None
         if crc16(data[: length - 2]) != data[length - 2] | data[length - 1] << 8:
-            raise BadFrame("bad_crc", f"wrong CRC in an answer of {length} bytes")
+            name = "bad_crc" if data[1] & 0x7F == request.function else "garbage"
+            raise BadFrame(name, f"wrong CRC in an answer of {length} bytes")
         return Answer(length, data[0], None, data[1 : length - 2])
 
     @staticmethod

@@ -10,6 +10,7 @@ import asyncio
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from pymodbus.transport import CommParams, ModbusProtocol
 
@@ -43,8 +44,17 @@ class _Open:
 class _Wire(ModbusProtocol):
     """One connection of pymodbus's transport layer; it ends for good when it is lost."""
 
-    def __init__(self, params: CommParams, received: Callable[[bytes], None], lost: Callable[[_Wire], None]) -> None:
+    def __init__(
+        self,
+        params: CommParams,
+        server_name: str,
+        received: Callable[[bytes], None],
+        lost: Callable[[_Wire], None],
+    ) -> None:
         super().__init__(params, is_server=False)
+        if server_name:
+            create = partial(self.call_create, server_hostname=server_name)  # type: ignore[call-arg]  # typed as bare
+            self.call_create = create
         self._received = received
         self._lost = lost
 
@@ -79,6 +89,7 @@ class Link:
     """A connection that is made on demand; `max_in_flight` requests at a time, jobs in turn, urgent ones first.
 
     `quiet_s` > 0 (serial line): after a fault the line stays open and is left alone until it was quiet for so long.
+    `server_name`: what a TLS server's certificate must say, if not the host.
     """
 
     def __init__(
@@ -91,8 +102,10 @@ class Link:
         keeps_order: bool = False,
         strict_transaction_id: bool = True,
         quiet_s: float = 0.0,
+        server_name: str = "",
     ) -> None:
         self._params = params
+        self._server_name = server_name
         self.codec = codec
         self._monotonic = monotonic
         self._strict = strict_transaction_id and codec.has_tid
@@ -113,6 +126,8 @@ class Link:
         self._timer_s = 0.0
         self._quiet: asyncio.TimerHandle | None = None
         self._quiet_limit_s = 0.0
+        self._gave_up = False
+        """the last request timed out and its answer may still come"""
         self._last_unit = 0
         self.notes: dict[int, Counter[str]] = {}
         """faults that failed no request, by unit"""
@@ -131,7 +146,7 @@ class Link:
                 return
             if self._attempts != attempts:
                 raise ConnectFailed(self._refusal)
-            wire = _Wire(self._params, self._received, self._lost)
+            wire = _Wire(self._params, self._server_name, self._received, self._lost)
             try:
                 transport, _ = await asyncio.wait_for(wire.call_create(), self._params.timeout_connect)
             except TimeoutError:
@@ -279,6 +294,7 @@ class Link:
         if more and len(self._open) == 1 and not self._late:
             raise BadFrame("long_frame", f"{more} bytes after the end of the answer")
         del self._open[tid]
+        self._gave_up = False
         job.answer(request.index, self._monotonic(), request.sent_s, fault)
 
     def _note(self, unit: int, name: str) -> None:
@@ -303,12 +319,13 @@ class Link:
     def _fail(self, fault: Fault, culprit: _Open | None) -> None:
         """End the culprit's job and make the line fit for the others: a new connection, or quiet on a serial line."""
         if culprit is None:
-            self._note(self._last_unit, fault.name)
+            self._note(self._last_unit, "late_answer" if self._gave_up else fault.name)
         else:
             culprit.job.end(fault)
         if not self._quiet_s:
             self._drop(culprit)
             return
+        self._gave_up = isinstance(fault, Timeout) or (self._gave_up and culprit is None)
         self._open.clear()
         self._buffer = b""
         self._quiet_limit_s = self._monotonic() + _QUIET_LIMIT_S
