@@ -168,7 +168,7 @@ def _row(point: Point, reverse: bool) -> tuple[float, float, float, float, float
     if scale == 1 and steps == round(steps):
         before, after = steps, 0.0
     if reverse:
-        scale, after = -scale, -after
+        scale, after = -scale, 0.0 - after
     low, high = point.plausible or (-np.inf, np.inf)
     return before, divide_by, scale, after, low, high
 

@@ -6,7 +6,7 @@ import json
 import tomllib
 from pathlib import Path
 
-import jsonschema
+import jsonschema  # type: ignore[import-untyped] # the package carries no type hints
 import pytest
 
 import opcua_bms.profiles
