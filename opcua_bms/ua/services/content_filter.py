@@ -10,6 +10,9 @@ from typing import Any
 
 from asyncua import ua
 from asyncua.ua import uaprotocol_auto as auto
+from asyncua.ua.uaerrors import UaError
+
+from opcua_bms.ua.services.codes import ObjectIds, StatusCodes, status
 
 Field = Callable[[Any], Any]
 """Takes a value out of an event; None is the null of three-valued logic."""
@@ -70,7 +73,7 @@ def compile_where(
     elements = list((clause.Elements if clause is not None else None) or [])
     result = ua.ContentFilterResult()
     if len(elements) > MAX_ELEMENTS or sum(len(e.FilterOperands or []) for e in elements) > MAX_OPERANDS:
-        result.ElementResults = [_element_result(ua.StatusCodes.BadFilterElementInvalid, [])]
+        result.ElementResults = [_element_result(StatusCodes.BadFilterElementInvalid, [])]
         return None, result
     compiled: list[_Eval] = []
     for index, element in enumerate(elements):
@@ -85,7 +88,7 @@ def compile_where(
 
 def _element_result(code: int, operands: list[int]) -> ua.ContentFilterElementResult:
     return ua.ContentFilterElementResult(
-        StatusCode=ua.StatusCode(code), OperandStatusCodes=[ua.StatusCode(c) for c in operands]
+        StatusCode=status(code), OperandStatusCodes=[status(c) for c in operands]
     )
 
 
@@ -110,10 +113,10 @@ class _Element:
         bounds = _COUNTS.get(element.FilterOperator)
         if bounds is None:
             known = isinstance(element.FilterOperator, ua.FilterOperator)
-            code = ua.StatusCodes.BadFilterOperatorUnsupported if known else ua.StatusCodes.BadFilterOperatorInvalid
+            code = StatusCodes.BadFilterOperatorUnsupported if known else StatusCodes.BadFilterOperatorInvalid
             return _null, code, []
         if not bounds[0] <= len(operands) <= bounds[1]:
-            return _null, ua.StatusCodes.BadFilterOperandCountMismatch, []
+            return _null, StatusCodes.BadFilterOperandCountMismatch, []
         getters, codes = [], []
         for operand in operands:
             getter, code = self._operand(operand)
@@ -122,13 +125,13 @@ class _Element:
         if element.FilterOperator == Op.OfType and not codes[0]:
             literal = operands[0].Value.Value if isinstance(operands[0], auto.LiteralOperand) else None
             if not isinstance(literal, ua.NodeId):
-                codes[0] = ua.StatusCodes.BadFilterOperandInvalid
+                codes[0] = StatusCodes.BadFilterOperandInvalid
             elif not self.is_event_type(literal):
-                codes[0] = ua.StatusCodes.BadTypeDefinitionInvalid
+                codes[0] = StatusCodes.BadTypeDefinitionInvalid
         if element.FilterOperator == Op.Cast and not codes[1] and not isinstance(operands[1], auto.LiteralOperand):
-            codes[1] = ua.StatusCodes.BadFilterOperandInvalid
+            codes[1] = StatusCodes.BadFilterOperandInvalid
         if any(codes):
-            return _null, ua.StatusCodes.BadFilterOperandInvalid, codes
+            return _null, StatusCodes.BadFilterOperandInvalid, codes
         return self._once(self._operator(element.FilterOperator, getters)), 0, codes
 
     def _operand(self, operand: Any) -> tuple[_Eval, int]:
@@ -139,7 +142,7 @@ class _Element:
         if isinstance(operand, auto.ElementOperand):
             target = int(operand.Index)
             if not self.index < target < self.count:
-                return _null, ua.StatusCodes.BadFilterOperandInvalid
+                return _null, StatusCodes.BadFilterOperandInvalid
             compiled = self.compiled
             return (lambda event, memo: compiled[target](event, memo)), 0
         if isinstance(operand, auto.SimpleAttributeOperand):
@@ -148,7 +151,7 @@ class _Element:
             except ValueError as e:
                 return _null, int(e.args[0])
             return (lambda event, _memo: field(event)), 0
-        return _null, ua.StatusCodes.BadFilterOperandInvalid
+        return _null, StatusCodes.BadFilterOperandInvalid
 
     def _once(self, evaluate: _Eval) -> _Eval:
         index = self.index
@@ -339,7 +342,7 @@ def _one_of(chars: str, negated: bool) -> Callable[[str], bool]:
 
 def _expand(body: str) -> str:
     """The characters of a list such as a-f0-9."""
-    out = []
+    out: list[str] = []
     i = 0
     while i < len(body):
         if i + 2 < len(body) and body[i + 1] == "-" and ord(body[i]) <= ord(body[i + 2]) < ord(body[i]) + 256:
@@ -352,14 +355,14 @@ def _expand(body: str) -> str:
 
 
 _INTEGERS = {
-    ua.ObjectIds.SByte: (-(2**7), 2**7 - 1),
-    ua.ObjectIds.Byte: (0, 2**8 - 1),
-    ua.ObjectIds.Int16: (-(2**15), 2**15 - 1),
-    ua.ObjectIds.UInt16: (0, 2**16 - 1),
-    ua.ObjectIds.Int32: (-(2**31), 2**31 - 1),
-    ua.ObjectIds.UInt32: (0, 2**32 - 1),
-    ua.ObjectIds.Int64: (-(2**63), 2**63 - 1),
-    ua.ObjectIds.UInt64: (0, 2**64 - 1),
+    ObjectIds.SByte: (-(2**7), 2**7 - 1),
+    ObjectIds.Byte: (0, 2**8 - 1),
+    ObjectIds.Int16: (-(2**15), 2**15 - 1),
+    ObjectIds.UInt16: (0, 2**16 - 1),
+    ObjectIds.Int32: (-(2**31), 2**31 - 1),
+    ObjectIds.UInt32: (0, 2**32 - 1),
+    ObjectIds.Int64: (-(2**63), 2**63 - 1),
+    ObjectIds.UInt64: (0, 2**64 - 1),
 }
 
 
@@ -371,12 +374,12 @@ def cast(value: Any, target: Any) -> Any:
     kind = target.Identifier
     try:
         return _cast(value, kind)
-    except (TypeError, ValueError, OverflowError, ua.UaError):
+    except (TypeError, ValueError, OverflowError, UaError):
         return None
 
 
 def _cast(value: Any, kind: Any) -> Any:
-    if kind == ua.ObjectIds.Boolean:
+    if kind == ObjectIds.Boolean:
         if isinstance(value, str):
             return {"true": True, "1": True, "false": False, "0": False}.get(value.lower())
         return bool(value) if isinstance(value, int | float) else None
@@ -384,18 +387,18 @@ def _cast(value: Any, kind: Any) -> Any:
         low, high = _INTEGERS[kind]
         number = int(value) if isinstance(value, int) else round(float(value))
         return number if low <= number <= high else None
-    if kind in (ua.ObjectIds.Float, ua.ObjectIds.Double):
-        number = float(value)
-        return number if math.isfinite(number) or isinstance(value, float) else None
-    if kind in (ua.ObjectIds.String, ua.ObjectIds.LocalizedText):
+    if kind in (ObjectIds.Float, ObjectIds.Double):
+        real = float(value)
+        return real if math.isfinite(real) or isinstance(value, float) else None
+    if kind in (ObjectIds.String, ObjectIds.LocalizedText):
         return _text(value).lower() if isinstance(value, bool) else _text(value)
-    if kind == ua.ObjectIds.DateTime:
+    if kind == ObjectIds.DateTime:
         return value if isinstance(value, datetime) else datetime.fromisoformat(value)
-    if kind in (ua.ObjectIds.NodeId, ua.ObjectIds.ExpandedNodeId):
+    if kind in (ObjectIds.NodeId, ObjectIds.ExpandedNodeId):
         return value if isinstance(value, ua.NodeId) else ua.NodeId.from_string(value)
-    if kind == ua.ObjectIds.Guid:
+    if kind == ObjectIds.Guid:
         return value if isinstance(value, uuid.UUID) else uuid.UUID(value)
-    if kind == ua.ObjectIds.StatusCode:
+    if kind == ObjectIds.StatusCode:
         return int(value)
     return None
 

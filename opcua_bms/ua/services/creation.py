@@ -11,6 +11,7 @@ from asyncua import ua
 
 from opcua_bms.ua.access import is_internal
 from opcua_bms.ua.services import data_filter, records
+from opcua_bms.ua.services.codes import AttributeIds, StatusCodes, status
 from opcua_bms.ua.services.data_filter import DataFilter, FilterRefusedError
 from opcua_bms.ua.services.event_filter import compile_event_filter, is_clean
 from opcua_bms.ua.services.event_item import EventItem
@@ -26,8 +27,7 @@ if TYPE_CHECKING:
     from opcua_bms.ua.internal_server import InternalServer
 
 _logger = logging.getLogger(__name__)
-_GOOD = ua.StatusCode(0)
-_CODES = ua.StatusCodes
+_GOOD = status(0)
 _SCALARS = frozenset({Kind.SLOT, Kind.BIT})
 QUEUED_PER_SUBSCRIPTION = 1_000_000
 """sum of the queue sizes of one subscription; beyond it queues are revised to 1"""
@@ -60,14 +60,14 @@ class ItemFactory:
     ) -> ua.MonitoredItemCreateResult:
         """One item; a refusal is its result's StatusCode and never raises."""
         try:
-            if request.ItemToMonitor.AttributeId == ua.AttributeIds.EventNotifier:
+            if request.ItemToMonitor.AttributeId == AttributeIds.EventNotifier:
                 return self._create_event(subscription, request, user)
             return self._create_data(subscription, request, times, user, rows)
         except FilterRefusedError as e:
-            return ua.MonitoredItemCreateResult(StatusCode=ua.StatusCode(e.code))
+            return ua.MonitoredItemCreateResult(StatusCode=status(e.code))
         except Exception:
             _logger.exception("create_monitored_item_failed")
-            return ua.MonitoredItemCreateResult(StatusCode=ua.StatusCode(_CODES.BadInternalError))
+            return ua.MonitoredItemCreateResult(StatusCode=status(StatusCodes.BadInternalError))
 
     def _create_data(
         self, subscription: Subscription, request: Any, times: int, user: Any, rows: NewRows
@@ -123,6 +123,9 @@ class ItemFactory:
             RevisedQueueSize=queue_size,
         )
 
+    def _may_read(self, user: Any, node_id: ua.NodeId | None, level: int) -> bool:
+        return node_id is None or bool(self._iserver.access.user_access_level(user, node_id, level) & 1)
+
     def _n_numbers(self) -> int:
         store = self._iserver.store
         return 0 if store is None else store.n_numbers
@@ -132,9 +135,9 @@ class ItemFactory:
         if level is None:
             return
         if not level & 1:
-            raise FilterRefusedError(_CODES.BadNotReadable)
-        if not is_internal(user) and not self._iserver.access.user_access_level(user, source.node_id, level) & 1:
-            raise FilterRefusedError(_CODES.BadUserAccessDenied)
+            raise FilterRefusedError(StatusCodes.BadNotReadable)
+        if not is_internal(user) and not self._may_read(user, source.node_id, level):
+            raise FilterRefusedError(StatusCodes.BadUserAccessDenied)
 
     def _filter(self, source: Source, requested: Any) -> DataFilter:
         if data_filter.is_null(requested):
@@ -152,14 +155,14 @@ class ItemFactory:
         node_id = request.ItemToMonitor.NodeId
         notifier = self._sources.event_notifier(node_id)
         if not notifier & 1:
-            raise FilterRefusedError(_CODES.BadNotSupported)
-        if not is_internal(user) and not self._iserver.access.user_access_level(user, node_id, 1) & 1:
-            raise FilterRefusedError(_CODES.BadUserAccessDenied)
+            raise FilterRefusedError(StatusCodes.BadNotSupported)
+        if not is_internal(user) and not self._may_read(user, node_id, 1):
+            raise FilterRefusedError(StatusCodes.BadUserAccessDenied)
         if request.ItemToMonitor.IndexRange:
-            raise FilterRefusedError(_CODES.BadIndexRangeInvalid)
+            raise FilterRefusedError(StatusCodes.BadIndexRangeInvalid)
         parameters = request.RequestedParameters
         chosen, filter_result, code = compile_event_filter(parameters.Filter, self._types)
-        result = ua.MonitoredItemCreateResult(StatusCode=ua.StatusCode(code))
+        result = ua.MonitoredItemCreateResult(StatusCode=status(code))
         if not is_clean(filter_result):
             result.FilterResult = filter_result
         if chosen is None:
@@ -190,17 +193,17 @@ class ItemFactory:
     def modify(self, subscription: Subscription, request: Any, times: int) -> ua.MonitoredItemModifyResult:
         """New parameters for an existing item; a refusal leaves it as it was (Part 4 §5.13.3)."""
         item = subscription.items.items.get(request.MonitoredItemId)
+        if item is None:
+            return ua.MonitoredItemModifyResult(StatusCode=status(StatusCodes.BadMonitoredItemIdInvalid))
         try:
-            if item is None:
-                raise FilterRefusedError(_CODES.BadMonitoredItemIdInvalid)
             if isinstance(item, EventItem):
                 return self._modify_event(subscription, item, request.RequestedParameters)
             return self._modify_data(subscription, item, request, times)
         except FilterRefusedError as e:
-            return ua.MonitoredItemModifyResult(StatusCode=ua.StatusCode(e.code))
+            return ua.MonitoredItemModifyResult(StatusCode=status(e.code))
         except Exception:
             _logger.exception("modify_monitored_item_failed")
-            return ua.MonitoredItemModifyResult(StatusCode=ua.StatusCode(_CODES.BadInternalError))
+            return ua.MonitoredItemModifyResult(StatusCode=status(StatusCodes.BadInternalError))
 
     def _modify_data(
         self, subscription: Subscription, item: DataItem | VectorItems, request: Any, times: int
@@ -242,7 +245,7 @@ class ItemFactory:
         self, subscription: Subscription, item: EventItem, parameters: Any
     ) -> ua.MonitoredItemModifyResult:
         chosen, filter_result, code = compile_event_filter(parameters.Filter, self._types)
-        result = ua.MonitoredItemModifyResult(StatusCode=ua.StatusCode(code))
+        result = ua.MonitoredItemModifyResult(StatusCode=status(code))
         if not is_clean(filter_result):
             result.FilterResult = filter_result
         if chosen is None:
@@ -291,5 +294,5 @@ def time_bits(timestamps: int) -> int:
     """TimestampsToReturn as DataValue encoding bits; raises FilterRefusedError."""
     bits = records.TIME_BITS.get(int(timestamps))
     if bits is None:
-        raise FilterRefusedError(_CODES.BadTimestampsToReturnInvalid)
+        raise FilterRefusedError(StatusCodes.BadTimestampsToReturnInvalid)
     return bits

@@ -9,6 +9,8 @@ from typing import Any
 from asyncua import ua
 from asyncua.ua import uaprotocol_auto as auto
 
+from opcua_bms.ua.services.codes import StatusCodes
+
 STATUS, STATUS_VALUE, STATUS_VALUE_TIMESTAMP = 0, 1, 2
 
 NUMERIC = frozenset(
@@ -67,30 +69,30 @@ def resolve(requested: Any, numeric: bool, eu_range: tuple[float, float] | None,
     if is_null(requested):
         return DEFAULT
     if isinstance(requested, auto.EventFilter):
-        raise FilterRefusedError(ua.StatusCodes.BadFilterNotAllowed)
+        raise FilterRefusedError(StatusCodes.BadFilterNotAllowed)
     if not isinstance(requested, auto.DataChangeFilter):
-        raise FilterRefusedError(ua.StatusCodes.BadMonitoredItemFilterUnsupported)
+        raise FilterRefusedError(StatusCodes.BadMonitoredItemFilterUnsupported)
     if not value_attribute:
-        raise FilterRefusedError(ua.StatusCodes.BadFilterNotAllowed)
+        raise FilterRefusedError(StatusCodes.BadFilterNotAllowed)
     trigger = int(requested.Trigger)
     if trigger not in (STATUS, STATUS_VALUE, STATUS_VALUE_TIMESTAMP):
-        raise FilterRefusedError(ua.StatusCodes.BadMonitoredItemFilterInvalid)
+        raise FilterRefusedError(StatusCodes.BadMonitoredItemFilterInvalid)
     kind, value = int(requested.DeadbandType), float(requested.DeadbandValue)
     if kind == ua.DeadbandType.None_:
         return DataFilter(trigger)
     if kind not in (ua.DeadbandType.Absolute, ua.DeadbandType.Percent):
-        raise FilterRefusedError(ua.StatusCodes.BadDeadbandFilterInvalid)
+        raise FilterRefusedError(StatusCodes.BadDeadbandFilterInvalid)
     if not numeric:
-        raise FilterRefusedError(ua.StatusCodes.BadFilterNotAllowed)
+        raise FilterRefusedError(StatusCodes.BadFilterNotAllowed)
     if not math.isfinite(value) or value < 0:
-        raise FilterRefusedError(ua.StatusCodes.BadDeadbandFilterInvalid)
+        raise FilterRefusedError(StatusCodes.BadDeadbandFilterInvalid)
     if kind == ua.DeadbandType.Absolute:
         return DataFilter(trigger, value)
     if value > 100 or eu_range is None:
-        raise FilterRefusedError(ua.StatusCodes.BadDeadbandFilterInvalid)
+        raise FilterRefusedError(StatusCodes.BadDeadbandFilterInvalid)
     low, high = eu_range
     if not (math.isfinite(low) and math.isfinite(high)) or high <= low:
-        raise FilterRefusedError(ua.StatusCodes.BadDeadbandFilterInvalid)
+        raise FilterRefusedError(StatusCodes.BadDeadbandFilterInvalid)
     return DataFilter(trigger, (high - low) * value / 100.0)
 
 

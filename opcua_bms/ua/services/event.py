@@ -12,8 +12,10 @@ from typing import Any
 from asyncua import ua
 from asyncua.ua.ua_binary import variant_to_binary
 
+from opcua_bms.ua.services.codes import ObjectIds, standard
+
 NULL_VARIANT = b"\x00"
-SERVER = ua.NodeId(ua.ObjectIds.Server)
+SERVER = standard(ObjectIds.Server)
 
 
 def path_key(browse_path: Iterable[ua.QualifiedName] | None) -> str:
@@ -53,7 +55,7 @@ class Event:
         event_id: bytes | None = None,
         condition: ua.NodeId | None = None,
     ) -> Event:
-        """An event with the fields of BaseEventType, and `fields` over them; without an EventId it gets a random one."""
+        """An event with the fields of BaseEventType, and `fields` over them; its EventId is random unless given."""
         text = ua.LocalizedText(message) if isinstance(message, str) else message
         v = ua.VariantType
         every = {

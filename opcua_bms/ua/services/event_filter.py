@@ -10,6 +10,7 @@ from asyncua import ua
 from asyncua.ua import uaprotocol_auto as auto
 from asyncua.ua.ua_binary import variant_to_binary
 
+from opcua_bms.ua.services.codes import AttributeIds, ObjectIds, StatusCodes, standard, status
 from opcua_bms.ua.services.content_filter import WhereClause, compile_where
 from opcua_bms.ua.services.data_filter import FilterRefusedError
 from opcua_bms.ua.services.event import NULL_VARIANT, Event, path_key
@@ -17,8 +18,8 @@ from opcua_bms.ua.services.type_tree import TypeTree
 from opcua_bms.ua.space.index_range import parse_index_range, select_range
 
 MAX_SELECT_CLAUSES = 200
-_BASE_EVENT = ua.NodeId(ua.ObjectIds.BaseEventType)
-_CONDITION = ua.NodeId(ua.ObjectIds.ConditionType)
+_BASE_EVENT = standard(ObjectIds.BaseEventType)
+_CONDITION = standard(ObjectIds.ConditionType)
 
 Select = Callable[[Event], bytes]
 
@@ -42,10 +43,10 @@ def compile_event_filter(requested: Any, types: TypeTree) -> tuple[EventFilter |
     a bad where clause, there is no filter. Raises FilterRefusedError for what is not an EventFilter.
     """
     if not isinstance(requested, auto.EventFilter):
-        raise FilterRefusedError(ua.StatusCodes.BadEventFilterInvalid)
+        raise FilterRefusedError(StatusCodes.BadEventFilterInvalid)
     clauses = list(requested.SelectClauses or [])
     if not clauses or len(clauses) > MAX_SELECT_CLAUSES:
-        raise FilterRefusedError(ua.StatusCodes.BadEventFilterInvalid)
+        raise FilterRefusedError(StatusCodes.BadEventFilterInvalid)
     selectors: list[Select] = []
     codes: list[int] = []
     for clause in clauses:
@@ -62,13 +63,13 @@ def compile_event_filter(requested: Any, types: TypeTree) -> tuple[EventFilter |
         lambda event, base: types.is_subtype(event.event_type, base),
     )
     result = ua.EventFilterResult(
-        SelectClauseResults=[ua.StatusCode(code) for code in codes] if any(codes) else [],
+        SelectClauseResults=[status(code) for code in codes] if any(codes) else [],
         WhereClauseResult=where_result,
     )
     if where is None:
-        return None, result, ua.StatusCodes.BadContentFilterInvalid
+        return None, result, StatusCodes.BadContentFilterInvalid
     if all(codes):
-        return None, result, ua.StatusCodes.BadEventFilterInvalid
+        return None, result, StatusCodes.BadEventFilterInvalid
     return EventFilter(selectors, where), result, 0
 
 
@@ -86,19 +87,19 @@ def _key(clause: auto.SimpleAttributeOperand, types: TypeTree) -> str | None:
     type_id = clause.TypeDefinitionId
     if not types.is_event_type(type_id):
         unknown = type_id not in types
-        raise ValueError(ua.StatusCodes.BadNodeIdUnknown if unknown else ua.StatusCodes.BadTypeDefinitionInvalid)
+        raise ValueError(StatusCodes.BadNodeIdUnknown if unknown else StatusCodes.BadTypeDefinitionInvalid)
     names = list(clause.BrowsePath or [])
     if not names:
-        if clause.AttributeId != ua.AttributeIds.NodeId:
-            raise ValueError(ua.StatusCodes.BadAttributeIdInvalid)
+        if clause.AttributeId != AttributeIds.NodeId:
+            raise ValueError(StatusCodes.BadAttributeIdInvalid)
         return None
     if any(name is None or not name.Name for name in names):
-        raise ValueError(ua.StatusCodes.BadBrowseNameInvalid)
-    if clause.AttributeId != ua.AttributeIds.Value:
-        raise ValueError(ua.StatusCodes.BadAttributeIdInvalid)
+        raise ValueError(StatusCodes.BadBrowseNameInvalid)
+    if clause.AttributeId != AttributeIds.Value:
+        raise ValueError(StatusCodes.BadAttributeIdInvalid)
     key = path_key(names)
     if not types.knows_field(key):
-        raise ValueError(ua.StatusCodes.BadNodeIdUnknown)
+        raise ValueError(StatusCodes.BadNodeIdUnknown)
     return key
 
 
@@ -115,7 +116,7 @@ def _selector(clause: auto.SimpleAttributeOperand, types: TypeTree) -> Select:
     if clause.IndexRange:
         dimensions = parse_index_range(clause.IndexRange)
         if dimensions is None:
-            raise ValueError(ua.StatusCodes.BadIndexRangeInvalid)
+            raise ValueError(StatusCodes.BadIndexRangeInvalid)
 
         def select(event: Event) -> bytes:
             variant = event.fields.get(key) if applies(event) else None
@@ -134,7 +135,7 @@ def _accessor(clause: auto.SimpleAttributeOperand, types: TypeTree) -> Callable[
     key = _key(clause, types)
     applies = _applies(clause.TypeDefinitionId, types)
     if clause.IndexRange:
-        raise ValueError(ua.StatusCodes.BadIndexRangeInvalid)
+        raise ValueError(StatusCodes.BadIndexRangeInvalid)
     if key is None:
         return lambda event: event.condition if applies(event) else None
     return lambda event: event.value(key) if applies(event) else None

@@ -6,16 +6,19 @@ import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from asyncua import ua
 
+from opcua_bms.ua.services.codes import ObjectIds, standard
 from opcua_bms.ua.services.event import SERVER, Event
 from opcua_bms.ua.services.event_item import EventItem
 from opcua_bms.ua.services.type_tree import TypeTree
 
+_K = TypeVar("_K")
+_E = TypeVar("_E")
 _logger = logging.getLogger(__name__)
-_HAS_EVENT_SOURCE = ua.NodeId(ua.ObjectIds.HasEventSource)
+_HAS_EVENT_SOURCE = standard(ObjectIds.HasEventSource)
 _MAX_CACHED_SOURCES = 10_000
 
 
@@ -47,14 +50,8 @@ class EventService:
 
     def detach(self, subscription: int, item: EventItem) -> None:
         """Forget an item."""
-        for table, key, entry in (
-            (self._by_node, item.node, (subscription, item.ident)),
-            (self._by_subscription, subscription, item.ident),
-        ):
-            seats: dict[Any, _Seat] = table.get(key, {})  # type: ignore[call-overload]
-            seats.pop(entry, None)
-            if not seats:
-                table.pop(key, None)  # type: ignore[call-overload]
+        _unseat(self._by_node, item.node, (subscription, item.ident))
+        _unseat(self._by_subscription, subscription, item.ident)
 
     def emit(self, event: Event, only: Only | None = None, bypass_filter: bool = False) -> None:
         """Deliver one event.
@@ -125,7 +122,7 @@ class EventService:
     def overflow_event(self) -> Event:
         """Tells that an item's queue lost events (Part 5 §6.4.34)."""
         return Event.make(
-            ua.NodeId(ua.ObjectIds.EventQueueOverflowEventType),
+            standard(ObjectIds.EventQueueOverflowEventType),
             SERVER,
             "Internal/EventQueueOverflow",
             "Events were lost: the queue of the monitored item is full",
@@ -136,7 +133,7 @@ class EventService:
     def refresh_required(self) -> Event:
         """Tells a client to call ConditionRefresh (Part 9 §5.11.4)."""
         return Event.make(
-            ua.NodeId(ua.ObjectIds.RefreshRequiredEventType),
+            standard(ObjectIds.RefreshRequiredEventType),
             SERVER,
             "Server",
             "Condition events were lost: call ConditionRefresh",
@@ -149,3 +146,10 @@ class EventService:
 class _Seat:
     item: EventItem
     poke: Callable[[int], None]
+
+
+def _unseat(table: dict[_K, dict[_E, _Seat]], key: _K, entry: _E) -> None:
+    seats = table.get(key, {})
+    seats.pop(entry, None)
+    if not seats:
+        table.pop(key, None)

@@ -11,12 +11,13 @@ from asyncua import ua
 from asyncua.common.utils import Buffer
 from asyncua.ua.ua_binary import struct_from_binary
 
+from opcua_bms.ua.services.codes import ObjectIds, standard
 from opcua_bms.ua.services.publish_queue import PublishQueue, PublishRequest
 
 _logger = logging.getLogger(__name__)
 _CLASSES = {
-    ua.NodeId(ua.ObjectIds.DataChangeNotification_Encoding_DefaultBinary): ua.DataChangeNotification,
-    ua.NodeId(ua.ObjectIds.EventNotificationList_Encoding_DefaultBinary): ua.EventNotificationList,
+    standard(ObjectIds.DataChangeNotification_Encoding_DefaultBinary): ua.DataChangeNotification,
+    standard(ObjectIds.EventNotificationList_Encoding_DefaultBinary): ua.EventNotificationList,
 }
 
 

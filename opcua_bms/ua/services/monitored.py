@@ -149,7 +149,7 @@ class DataItem:
 
     def take(self, limit: int) -> list[bytes]:
         """Encoded notifications, oldest first; they leave the queue."""
-        out = []
+        out: list[bytes] = []
         while self.queue and len(out) < limit:
             entry = self.queue.popleft()
             out.append(

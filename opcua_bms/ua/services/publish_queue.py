@@ -9,6 +9,8 @@ from typing import Protocol
 
 from asyncua import ua
 
+from opcua_bms.ua.services.codes import StatusCodes
+
 
 @dataclass(slots=True, eq=False)
 class PublishRequest:
@@ -27,7 +29,10 @@ class PublishRequest:
 class Publisher(Protocol):
     """What waits for a request: a subscription with something to send."""
 
-    priority: int
+    @property
+    def priority(self) -> int:
+        """Higher ones go first."""
+        ...
 
     def answer(self, request: PublishRequest) -> bool:
         """Send one message with the request; false if there is nothing to send any more."""
@@ -64,7 +69,7 @@ class PublishQueue:
         while len(self._requests) > limit:
             self._expire()
             if len(self._requests) > limit:
-                self._requests.popleft().fail(ua.StatusCodes.BadTooManyPublishRequests)
+                self._requests.popleft().fail(StatusCodes.BadTooManyPublishRequests)
 
     def take(self) -> PublishRequest | None:
         """The oldest request that can still be answered."""
@@ -80,7 +85,7 @@ class PublishQueue:
             if not request.alive():
                 continue
             if request.deadline is not None and request.deadline <= now:
-                request.fail(ua.StatusCodes.BadTimeout)
+                request.fail(StatusCodes.BadTimeout)
             else:
                 kept.append(request)
         self._requests = kept
@@ -118,5 +123,5 @@ class PublishQueue:
         chosen = [r for r in self._requests if r.handle == handle]
         self._requests = deque(r for r in self._requests if r.handle != handle)
         for request in chosen:
-            request.fail(ua.StatusCodes.BadRequestCancelledByClient)
+            request.fail(StatusCodes.BadRequestCancelledByClient)
         return len(chosen)

@@ -14,6 +14,7 @@ from typing import Protocol
 
 from asyncua import ua
 
+from opcua_bms.ua.services.codes import ObjectIds, StatusCodes, standard, status
 from opcua_bms.ua.services.event_item import EventItem
 from opcua_bms.ua.services.item_set import ItemSet
 from opcua_bms.ua.services.monitored import DataItem
@@ -22,8 +23,8 @@ from opcua_bms.ua.services.snapshot import Snapshot
 from opcua_bms.ua.services.vector import DISABLED, Row
 
 _logger = logging.getLogger(__name__)
-_DATA = ua.NodeId(ua.ObjectIds.DataChangeNotification_Encoding_DefaultBinary)
-_EVENTS = ua.NodeId(ua.ObjectIds.EventNotificationList_Encoding_DefaultBinary)
+_DATA = standard(ObjectIds.DataChangeNotification_Encoding_DefaultBinary)
+_EVENTS = standard(ObjectIds.EventNotificationList_Encoding_DefaultBinary)
 NO_DIAGNOSTICS = b"\xff\xff\xff\xff"
 EVENTS_PER_MESSAGE = 200
 """keeps the encoding of one message within milliseconds"""
@@ -334,13 +335,13 @@ class Subscription:
         size = 0
         if n:
             body = b"".join([struct.pack("<i", n), *parts, NO_DIAGNOSTICS])
-            message.NotificationData.append(ua.ExtensionObject(TypeId=_DATA, Body=body))
+            message.NotificationData.append(ua.ExtensionObject(TypeId=_DATA, Body=ua.ByteString(body)))
             size += len(body)
         if n < limit:
             events = self.items.take_events(min(limit - n, EVENTS_PER_MESSAGE))
             if events:
                 body = b"".join([struct.pack("<i", len(events)), *events])
-                message.NotificationData.append(ua.ExtensionObject(TypeId=_EVENTS, Body=body))
+                message.NotificationData.append(ua.ExtensionObject(TypeId=_EVENTS, Body=ua.ByteString(body)))
                 size += len(body)
                 n += len(events)
         self.sent_notifications += n
@@ -361,7 +362,7 @@ class Subscription:
         """Drop a received message; the code of the acknowledgement."""
         entry = self.unacknowledged.pop(sequence, None)
         if entry is None:
-            return ua.StatusCodes.BadSequenceNumberUnknown
+            return StatusCodes.BadSequenceNumberUnknown
         self._kept_bytes -= entry[1]
         return 0
 
@@ -373,7 +374,7 @@ class Subscription:
     def farewell(self, code: int) -> ua.PublishResult:
         """The last message, a StatusChangeNotification (Part 4 §7.25.4)."""
         message = ua.NotificationMessage(SequenceNumber=self.sequence, PublishTime=datetime.now(UTC))
-        message.NotificationData.append(ua.StatusChangeNotification(Status=ua.StatusCode(code)))
+        message.NotificationData.append(ua.StatusChangeNotification(Status=status(code)))
         return ua.PublishResult(SubscriptionId=self.ident, NotificationMessage=message)
 
     def move(self, session_id: ua.NodeId, owner: Hashable, queue: PublishQueue) -> None:

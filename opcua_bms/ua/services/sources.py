@@ -9,6 +9,7 @@ from asyncua import ua
 from asyncua.ua.ua_binary import variant_to_binary
 
 from opcua_bms.ua.services import data_filter, records
+from opcua_bms.ua.services.codes import AttributeIds, ObjectIds, StatusCodes, standard, status
 from opcua_bms.ua.services.data_filter import NUMERIC, FilterRefusedError
 from opcua_bms.ua.services.monitored import Reading, array_differs, reading_of
 from opcua_bms.ua.services.snapshot import Snapshot
@@ -16,13 +17,12 @@ from opcua_bms.ua.space import values
 from opcua_bms.ua.space.binding import Binding, Kind, bind
 from opcua_bms.ua.space.index_range import NO_DATA, Ranges, parse_index_range, select_range
 from opcua_bms.ua.space.instances import InstanceSpace
-from opcua_bms.ua.store import ValueStore
+from opcua_bms.ua.store import BAD_WAITING_FOR_INITIAL_DATA, ValueStore
 
-_CODES = ua.StatusCodes
-_VALUE = ua.AttributeIds.Value
+_VALUE = AttributeIds.Value
 _STORE = frozenset({Kind.SLOT, Kind.BIT, Kind.RANGE, Kind.DETAIL})
 _ARRAYS = frozenset({Kind.RANGE, Kind.DETAIL})
-_NUMBER = ua.NodeId(ua.ObjectIds.Number)
+_NUMBER = standard(ObjectIds.Number)
 POLL_MS = 100.0
 """the fastest that a computed value without a MinimumSamplingInterval is looked at"""
 
@@ -71,7 +71,8 @@ class Source:
         if self._binding is not None:
             return self._binding.kind is Kind.COMPUTED
         attribute = self._sources.attribute_of(self.node_id, self.attribute)
-        return attribute is not None and attribute.value_callback is not None and not self._sources.is_lazy(self.node_id)
+        computed = attribute is not None and attribute.value_callback is not None
+        return computed and not self._sources.is_lazy(self.node_id)
 
     @property
     def floor_ms(self) -> float:
@@ -80,7 +81,7 @@ class Source:
             return self._binding.member.minimum_sampling_interval or (0.0 if self.from_store else POLL_MS)
         if not self.is_value:
             return 0.0
-        least = self._sources.plain(self.node_id, ua.AttributeIds.MinimumSamplingInterval)
+        least = self._sources.plain(self.node_id, AttributeIds.MinimumSamplingInterval)
         floor = float(least) if isinstance(least, int | float) and least > 0 else 0.0
         return max(floor, POLL_MS) if self.polled else floor
 
@@ -91,7 +92,7 @@ class Source:
             return None
         if self._binding is not None:
             return self._binding.member.access_level
-        level = self._sources.plain(self.node_id, ua.AttributeIds.AccessLevel)
+        level = self._sources.plain(self.node_id, AttributeIds.AccessLevel)
         return None if level is None else int(level)
 
     def numeric(self) -> bool:
@@ -124,7 +125,7 @@ class Source:
         try:
             value = self._sources.current(self.node_id, self.attribute)
         except Exception:
-            value = ua.DataValue(StatusCode=ua.StatusCode(_CODES.BadInternalError))
+            value = ua.DataValue(StatusCode=status(StatusCodes.BadInternalError))
         return self._part(value, self._sources.now_ticks())
 
     def _part(self, value: ua.DataValue, server: int) -> Reading:
@@ -133,7 +134,7 @@ class Source:
             return reading
         part = select_range(value.Value, self.index_range)
         if isinstance(part, int):
-            return Reading(None, lambda: None, part, reading.source, reading.server)
+            return Reading(None, _nothing, part, reading.source, reading.server)
         return Reading(part.Value, lambda: variant_to_binary(part), reading.status, reading.source, reading.server)
 
     def watch(self, changed: Callable[[], None]) -> None:
@@ -148,21 +149,25 @@ class Source:
             self._watch = 0
 
 
+def _nothing() -> None:
+    return None
+
+
 def _read_array(snapshot: Snapshot, binding: Binding, ranges: Ranges | None) -> Reading:
     """A SlotRange or DetailRange as numpy: status and time of the whole, values of the part."""
     store = cast(ValueStore, snapshot)
     start, stop = binding.start, binding.stop
     source = values.range_ticks(store, start, stop)
     if binding.kind is Kind.DETAIL:
-        status = 0 if snapshot.generation else values.BAD_WAITING_FOR_INITIAL_DATA
+        status = 0 if snapshot.generation else BAD_WAITING_FOR_INITIAL_DATA
     else:
         status = values.range_status(store, start, stop)
     if status >= values.BAD:
-        return Reading(None, lambda: None, status, source, snapshot.server_ticks)
+        return Reading(None, _nothing, status, source, snapshot.server_ticks)
     if ranges is not None:
         low, high = ranges[0]
         if len(ranges) > 1 or start + low >= stop:
-            return Reading(None, lambda: None, NO_DATA, source, snapshot.server_ticks)
+            return Reading(None, _nothing, NO_DATA, source, snapshot.server_ticks)
         start, stop = start + low, min(stop, start + high)
     if binding.kind is Kind.DETAIL:
         array: Any = snapshot.detail[start:stop]
@@ -196,14 +201,14 @@ class Sources:
         if item.IndexRange:
             ranges = parse_index_range(item.IndexRange)
             if ranges is None or attribute != _VALUE:
-                raise FilterRefusedError(_CODES.BadIndexRangeInvalid)
+                raise FilterRefusedError(StatusCodes.BadIndexRangeInvalid)
         if binding is not None and attribute == _VALUE and binding.kind is not Kind.NONE:
             source = Source(self, node_id, _VALUE, binding, ranges)
         else:
             if binding is None and node_id not in self._aspace:
-                raise FilterRefusedError(_CODES.BadNodeIdUnknown)
+                raise FilterRefusedError(StatusCodes.BadNodeIdUnknown)
             if self.attribute_of(node_id, attribute) is None:
-                raise FilterRefusedError(_CODES.BadAttributeIdInvalid)
+                raise FilterRefusedError(StatusCodes.BadAttributeIdInvalid)
             source = Source(self, node_id, int(attribute), None, ranges)
         if item.DataEncoding is not None and item.DataEncoding.Name:
             self._check_encoding(source, item.DataEncoding)
@@ -216,9 +221,9 @@ class Sources:
             variant = self.current(source.node_id, source.attribute).Value
             structure = variant is not None and variant.VariantType == ua.VariantType.ExtensionObject
         if not structure:
-            raise FilterRefusedError(_CODES.BadDataEncodingInvalid)
+            raise FilterRefusedError(StatusCodes.BadDataEncodingInvalid)
         if encoding.Name != "Default Binary" or encoding.NamespaceIndex:
-            raise FilterRefusedError(_CODES.BadDataEncodingUnsupported)
+            raise FilterRefusedError(StatusCodes.BadDataEncodingUnsupported)
 
     # what rows keep of their source
 
@@ -260,14 +265,14 @@ class Sources:
 
     def is_numeric(self, node_id: ua.NodeId | None) -> bool:
         """Whether the node's DataType is a number, or its value where the type says nothing."""
-        data_type = self.plain(node_id, ua.AttributeIds.DataType)
+        data_type = self.plain(node_id, AttributeIds.DataType)
         seen = set()
         while isinstance(data_type, ua.NodeId) and data_type not in seen:
             if data_type == _NUMBER:
                 return True
             seen.add(data_type)
             data_type = self._supertype(data_type)
-        if ua.NodeId(ua.ObjectIds.BaseDataType) in seen and len(seen) == 1:
+        if standard(ObjectIds.BaseDataType) in seen and len(seen) == 1:
             variant = self.current(node_id, _VALUE).Value
             return variant is not None and variant.VariantType in NUMERIC
         return False
@@ -275,7 +280,7 @@ class Sources:
     def _supertype(self, node_id: ua.NodeId) -> ua.NodeId | None:
         node = self._aspace.get(node_id)
         for reference in () if node is None else node.references:
-            if not reference.IsForward and reference.ReferenceTypeId == ua.NodeId(ua.ObjectIds.HasSubtype):
+            if not reference.IsForward and reference.ReferenceTypeId == standard(ObjectIds.HasSubtype):
                 return cast(ua.NodeId, reference.NodeId)
         return None
 
@@ -292,10 +297,10 @@ class Sources:
     def event_notifier(self, node_id: ua.NodeId) -> int:
         """The EventNotifier bits; raises FilterRefusedError where there is none."""
         if node_id not in self._aspace:
-            raise FilterRefusedError(_CODES.BadNodeIdUnknown)
-        bits = self.plain(node_id, ua.AttributeIds.EventNotifier)
+            raise FilterRefusedError(StatusCodes.BadNodeIdUnknown)
+        bits = self.plain(node_id, AttributeIds.EventNotifier)
         if bits is None:
-            raise FilterRefusedError(_CODES.BadAttributeIdInvalid)
+            raise FilterRefusedError(StatusCodes.BadAttributeIdInvalid)
         return int(bits)
 
     def watch(self, node_id: ua.NodeId | None, attribute: int, changed: Callable[[], None]) -> int:

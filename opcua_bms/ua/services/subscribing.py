@@ -12,19 +12,20 @@ from asyncua.server.internal_session import InternalSession, SessionState
 from asyncua.server.uaprocessor import UaProcessor
 from asyncua.ua.ua_binary import struct_from_binary
 
+from opcua_bms.ua.services.codes import ObjectIds, standard, status
 from opcua_bms.ua.services.publish_queue import PublishRequest
 
 if TYPE_CHECKING:
     from opcua_bms.ua.services.subscription import Subscriptions
 
-_PUBLISH = ua.NodeId(ua.ObjectIds.PublishRequest_Encoding_DefaultBinary)
-_SET_TRIGGERING = ua.NodeId(ua.ObjectIds.SetTriggeringRequest_Encoding_DefaultBinary)
+_PUBLISH = standard(ObjectIds.PublishRequest_Encoding_DefaultBinary)
+_SET_TRIGGERING = standard(ObjectIds.SetTriggeringRequest_Encoding_DefaultBinary)
 
 
 class SubscribingSession(InternalSession):
     """Subscription and MonitoredItem services of one session."""
 
-    subscription_service: Subscriptions  # type: ignore[assignment]
+    subscription_service: Subscriptions
     client_certificate: bytes | None = None
 
     async def create_session(self, params: Any, sockname: Any = None) -> Any:
@@ -104,10 +105,13 @@ class SubscribingSession(InternalSession):
 class SubscribingProcessor(UaProcessor):
     """Publish and SetTriggering of one connection."""
 
+    def _send(self, header: Any, seqhdr: Any, response: Any) -> None:
+        self.send_response(header.RequestHandle, seqhdr, response)  # type: ignore[no-untyped-call]  # asyncua's
+
     async def _process_message(self, typeid: Any, requesthdr: Any, seqhdr: Any, body: Any) -> Any:
         session: Any = self.session
         if typeid not in (_PUBLISH, _SET_TRIGGERING) or session is None or not session.is_activated():
-            return await super()._process_message(typeid, requesthdr, seqhdr, body)
+            return await super()._process_message(typeid, requesthdr, seqhdr, body)  # type: ignore[no-untyped-call]  # asyncua's
         self.session_last_activity = time.monotonic()
         session.touch()
         if typeid == _PUBLISH:
@@ -115,7 +119,7 @@ class SubscribingProcessor(UaProcessor):
         else:
             response = ua.SetTriggeringResponse()
             response.Parameters = session.set_triggering(struct_from_binary(ua.SetTriggeringParameters, body))
-            self.send_response(requesthdr.RequestHandle, seqhdr, response)
+            self._send(requesthdr, seqhdr, response)
         return True
 
     def _take_publish(self, session: SubscribingSession, header: Any, seqhdr: Any, params: Any) -> None:
@@ -124,12 +128,12 @@ class SubscribingProcessor(UaProcessor):
 
         def respond(result: ua.PublishResult) -> None:
             result.Results = results
-            self.send_response(header.RequestHandle, seqhdr, ua.PublishResponse(Parameters=result))
+            self._send(header, seqhdr, ua.PublishResponse(Parameters=result))
 
         def fail(code: int) -> None:
             fault = ua.ServiceFault()
-            fault.ResponseHeader.ServiceResult = ua.StatusCode(code)
-            self.send_response(header.RequestHandle, seqhdr, fault)
+            fault.ResponseHeader.ServiceResult = status(code)
+            self._send(header, seqhdr, fault)
 
         request = PublishRequest(
             header.RequestHandle,

@@ -16,6 +16,7 @@ from asyncua.common.utils import ServiceError
 from asyncua.server.address_space import AddressSpace
 from asyncua.server.subscription_service import SubscriptionService
 
+from opcua_bms.ua.services.codes import StatusCodes, status
 from opcua_bms.ua.services.creation import ItemFactory, NewRows, time_bits
 from opcua_bms.ua.services.data_filter import FilterRefusedError
 from opcua_bms.ua.services.event import Event
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from opcua_bms.ua.services.subscribing import SubscribingSession
 
 _logger = logging.getLogger(__name__)
-_CODES = ua.StatusCodes
 CREATE_SLICE = 200
 """items created between two turns of the event loop"""
 SLICE_S = 0.004
@@ -88,17 +88,19 @@ class Subscriptions(SubscriptionService):
     def _pump(self) -> None:
         """Sample a few subscriptions, then let others run."""
         deadline = time.monotonic() + SLICE_S
+        latest = self.latest
         while True:
             if not self._unsampled:
                 if not self._commits:
                     self._pumping = False
                     return
-                self.latest = self._commits.popleft()
+                latest = self.latest = self._commits.popleft()
                 self._unsampled = list(self.subscriptions.values())[::-1]
                 continue
             subscription = self._unsampled.pop()
             try:
-                subscription.sample_commit(self.latest)
+                if latest is not None:
+                    subscription.sample_commit(latest)
             except Exception:
                 _logger.exception("sampling_failed subscription=%s", subscription.ident)
             if time.monotonic() > deadline:
@@ -125,7 +127,7 @@ class Subscriptions(SubscriptionService):
         """As `owned`; raises BadSubscriptionIdInvalid. The call counts as a sign of life."""
         found = self.owned(session, ident)
         if found is None:
-            raise ServiceError(_CODES.BadSubscriptionIdInvalid)
+            raise ServiceError(StatusCodes.BadSubscriptionIdInvalid)
         found.touch()
         return found
 
@@ -136,7 +138,7 @@ class Subscriptions(SubscriptionService):
     def _revise(self, interval_ms: float, lifetime: int, keep_alive: int, most: int, priority: int) -> Parameters:
         limits = self._iserver.limits
         if math.isnan(interval_ms):
-            raise ServiceError(_CODES.BadInvalidArgument)
+            raise ServiceError(StatusCodes.BadInvalidArgument)
         interval = min(max(interval_ms, limits.publishing_interval_min_ms), limits.publishing_interval_max_ms)
         keep = min(keep_alive or 10, limits.keep_alive_count_max)
         life = min(max(lifetime, 3 * keep), max(limits.lifetime_count_max, 3 * keep))
@@ -149,7 +151,7 @@ class Subscriptions(SubscriptionService):
             len(self.subscriptions) >= limits.subscriptions
             or len(self.of_session(session.session_id)) >= limits.subscriptions_per_session
         ):
-            raise ServiceError(_CODES.BadTooManySubscriptions)
+            raise ServiceError(StatusCodes.BadTooManySubscriptions)
         revised = self._revise(
             params.RequestedPublishingInterval,
             params.RequestedLifetimeCount,
@@ -185,7 +187,7 @@ class Subscriptions(SubscriptionService):
             found = self.owned(session, ident)
             if found is not None:
                 found.set_enabled(bool(params.PublishingEnabled))
-            results.append(_code(0 if found is not None else _CODES.BadSubscriptionIdInvalid))
+            results.append(status(0 if found is not None else StatusCodes.BadSubscriptionIdInvalid))
         return results
 
     def drop(self, session: SubscribingSession, idents: Sequence[int]) -> list[ua.StatusCode]:
@@ -196,7 +198,7 @@ class Subscriptions(SubscriptionService):
             found = self.owned(session, ident)
             if found is not None:
                 self._end(found)
-            results.append(_code(0 if found is not None else _CODES.BadSubscriptionIdInvalid))
+            results.append(status(0 if found is not None else StatusCodes.BadSubscriptionIdInvalid))
         self._answer_idle(session.session_id)
         return results
 
@@ -209,12 +211,12 @@ class Subscriptions(SubscriptionService):
     def _answer_idle(self, session_id: ua.NodeId) -> None:
         queue = self._queues.get(session_id)
         if queue is not None and not queue.has_farewell and not self.of_session(session_id):
-            queue.fail_all(_CODES.BadNoSubscription)
+            queue.fail_all(StatusCodes.BadNoSubscription)
 
     def expired(self, subscription: Subscription) -> None:
         """A subscription whose client no longer publishes ends (Part 4 §5.14.1.1)."""
         _logger.info("subscription_expired id=%s", subscription.ident)
-        result = subscription.farewell(_CODES.BadTimeout)
+        result = subscription.farewell(StatusCodes.BadTimeout)
         self._end(subscription)
         subscription.queue.tell(result)
 
@@ -222,7 +224,7 @@ class Subscriptions(SubscriptionService):
         """A session is gone; its waiting requests fail, what it left behind lives until its lifetime is over."""
         queue = self._queues.pop(session.session_id, None)
         if queue is not None:
-            queue.fail_all(_CODES.BadSessionClosed)
+            queue.fail_all(StatusCodes.BadSessionClosed)
 
     def transfer(self, session: SubscribingSession, params: Any) -> list[ua.TransferResult]:
         """TransferSubscriptions (Part 4 §5.14.7)."""
@@ -232,16 +234,16 @@ class Subscriptions(SubscriptionService):
     def _transfer(self, session: SubscribingSession, ident: int, initial: bool) -> ua.TransferResult:
         found = self.subscriptions.get(ident)
         if found is None:
-            return ua.TransferResult(StatusCode=_code(_CODES.BadSubscriptionIdInvalid))
+            return ua.TransferResult(StatusCode=status(StatusCodes.BadSubscriptionIdInvalid))
         if found.session_id != session.session_id:
             if found.owner is None or found.owner != session.owner_key():
-                return ua.TransferResult(StatusCode=_code(_CODES.BadUserAccessDenied))
+                return ua.TransferResult(StatusCode=status(StatusCodes.BadUserAccessDenied))
             if len(self.of_session(session.session_id)) >= self._iserver.limits.subscriptions_per_session:
-                return ua.TransferResult(StatusCode=_code(_CODES.BadTooManySubscriptions))
+                return ua.TransferResult(StatusCode=status(StatusCodes.BadTooManySubscriptions))
             old_session, old_queue = found.session_id, found.queue
             found.move(session.session_id, session.owner_key(), self.queue_of(session))
             if old_session in self._queues:
-                old_queue.tell(found.farewell(_CODES.GoodSubscriptionTransferred))
+                old_queue.tell(found.farewell(StatusCodes.GoodSubscriptionTransferred))
                 self._answer_idle(old_session)
         if initial:
             found.resend()
@@ -254,12 +256,12 @@ class Subscriptions(SubscriptionService):
     ) -> list[ua.StatusCode]:
         """What a Publish request acknowledges (Part 4 §5.14.5); raises BadNoSubscription without one to wait for."""
         if not self.queue_of(session).has_farewell and not self.of_session(session.session_id):
-            raise ServiceError(_CODES.BadNoSubscription)
+            raise ServiceError(StatusCodes.BadNoSubscription)
         results = []
         for one in acknowledgements or ():
             found = self.owned(session, one.SubscriptionId)
-            invalid = _CODES.BadSubscriptionIdInvalid
-            results.append(_code(invalid if found is None else found.acknowledge(one.SequenceNumber)))
+            invalid = StatusCodes.BadSubscriptionIdInvalid
+            results.append(status(invalid if found is None else found.acknowledge(one.SequenceNumber)))
         return results
 
     def publish_limit(self, session: SubscribingSession) -> int:
@@ -270,16 +272,16 @@ class Subscriptions(SubscriptionService):
         """Republish (Part 4 §5.14.6)."""
         message = self.need(session, params.SubscriptionId).stored(params.RetransmitSequenceNumber)
         if message is None:
-            raise ServiceError(_CODES.BadMessageNotAvailable)
+            raise ServiceError(StatusCodes.BadMessageNotAvailable)
         return message
 
     # monitored items
 
     def _count(self, operations: Sequence[Any] | None, most: int) -> None:
         if not operations:
-            raise ServiceError(_CODES.BadNothingToDo)
+            raise ServiceError(StatusCodes.BadNothingToDo)
         if len(operations) > most:
-            raise ServiceError(_CODES.BadTooManyOperations)
+            raise ServiceError(StatusCodes.BadTooManyOperations)
 
     def _times(self, params: Any) -> int:
         try:
@@ -302,11 +304,11 @@ class Subscriptions(SubscriptionService):
                 if start:
                     await asyncio.sleep(0)
                 if subscription.closed:
-                    raise ServiceError(_CODES.BadSubscriptionIdInvalid)
+                    raise ServiceError(StatusCodes.BadSubscriptionIdInvalid)
                 rows = NewRows()
                 for request in requests[start : start + CREATE_SLICE]:
                     if room <= 0:
-                        too_many = _code(_CODES.BadTooManyMonitoredItems)
+                        too_many = status(StatusCodes.BadTooManyMonitoredItems)
                         results.append(ua.MonitoredItemCreateResult(StatusCode=too_many))
                         continue
                     result = self.factory.create(subscription, request, times, session.user, rows)
@@ -338,9 +340,9 @@ class Subscriptions(SubscriptionService):
         self._count(add + remove, self._iserver.limits.monitored_items_per_call)
         items = subscription.items
         if params.TriggeringItemId not in items.items:
-            raise ServiceError(_CODES.BadMonitoredItemIdInvalid)
+            raise ServiceError(StatusCodes.BadMonitoredItemIdInvalid)
         linked = items.links(params.TriggeringItemId)
-        removed = [_code(0 if i in linked else _CODES.BadMonitoredItemIdInvalid) for i in remove]
+        removed = [status(0 if i in linked else StatusCodes.BadMonitoredItemIdInvalid) for i in remove]
         added = [_item_code(subscription, i) for i in add]
         items.link(params.TriggeringItemId, [i for i in add if i in items.items], remove)
         return ua.SetTriggeringResult(AddResults=added, RemoveResults=removed)
@@ -353,7 +355,7 @@ class Subscriptions(SubscriptionService):
         doomed: dict[int, None] = {}
         for ident in params.MonitoredItemIds:
             known = ident in subscription.items.items and ident not in doomed
-            results.append(_code(0 if known else _CODES.BadMonitoredItemIdInvalid))
+            results.append(status(0 if known else StatusCodes.BadMonitoredItemIdInvalid))
             if known:
                 doomed[ident] = None
         for ident in doomed:
@@ -376,9 +378,5 @@ class Subscriptions(SubscriptionService):
         return InternalQueue(self.loop_time, callback)
 
 
-def _code(code: int) -> ua.StatusCode:
-    return ua.StatusCode(code)
-
-
 def _item_code(subscription: Subscription, ident: int) -> ua.StatusCode:
-    return _code(0 if ident in subscription.items.items else _CODES.BadMonitoredItemIdInvalid)
+    return status(0 if ident in subscription.items.items else StatusCodes.BadMonitoredItemIdInvalid)

@@ -6,11 +6,12 @@ from typing import Any
 
 from asyncua import ua
 
+from opcua_bms.ua.services.codes import ObjectIds, standard
 from opcua_bms.ua.services.event import path_key
 
-_HAS_SUBTYPE = ua.NodeId(ua.ObjectIds.HasSubtype)
-_COMPONENTS = frozenset({ua.NodeId(ua.ObjectIds.HasComponent), ua.NodeId(ua.ObjectIds.HasProperty)})
-_BASE_EVENT = ua.NodeId(ua.ObjectIds.BaseEventType)
+_HAS_SUBTYPE = standard(ObjectIds.HasSubtype)
+_COMPONENTS = frozenset({standard(ObjectIds.HasComponent), standard(ObjectIds.HasProperty)})
+_BASE_EVENT = standard(ObjectIds.BaseEventType)
 _DEPTH = 5
 
 

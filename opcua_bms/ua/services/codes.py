@@ -1,0 +1,20 @@
+"""Numbers of the standard as the classes that asyncua wants, in one import."""
+
+from __future__ import annotations
+
+from asyncua import ua
+from asyncua.ua.attribute_ids import AttributeIds
+from asyncua.ua.object_ids import ObjectIds
+from asyncua.ua.status_codes import StatusCodes
+
+__all__ = ["AttributeIds", "ObjectIds", "StatusCodes", "standard", "status"]
+
+
+def standard(number: int) -> ua.NodeId:
+    """A node of namespace 0."""
+    return ua.NodeId(ua.Int32(number))
+
+
+def status(code: int) -> ua.StatusCode:
+    """A StatusCode."""
+    return ua.StatusCode(ua.UInt32(code))
