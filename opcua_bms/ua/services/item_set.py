@@ -126,18 +126,17 @@ class ItemSet:
                 self._fired |= hit
 
     def note(self, item: DataItem | EventItem) -> None:
-        """An item queued something by itself."""
+        """An item queued something by itself; `fire` follows once all have been sampled."""
         if item.ready:
             self._waiting[item.ident] = item
         if item.ident in self._links:
-            self._trigger([item.ident])
+            self._fired.add(item.ident)
 
     # sampling
 
     def sample_rows(self, table: VectorItems, rows: Any, snapshot: Snapshot, now: float) -> None:
         """Take the first sample of new rows."""
         self._after(table, table.sample(snapshot, now, rows))
-        self.fire()
 
     def sample_one(self, item: DataItem, snapshot: Snapshot | None, now: float) -> bool:
         """Sample one single item; true if it queued something."""
@@ -152,7 +151,7 @@ class ItemSet:
             self._after(table, table.sample(snapshot, now))
 
     def fire(self) -> None:
-        """Trigger what the last samples of rows are linked to, after all of them have been sampled."""
+        """Trigger what the last samples are linked to, after all of them have been taken."""
         if self._fired:
             fired, self._fired = self._fired, set()
             self._trigger(fired)

@@ -169,6 +169,7 @@ class Subscription:
     def poke(self, item: DataItem | EventItem) -> None:
         """An item queued something outside of a commit; if the interval is over, send it with what else comes now."""
         self.items.note(item)
+        self.items.fire()
         if self._soon or self.closed or self._host.loop_time() - self._last_sent < self.interval:
             return
         self._soon = True
@@ -181,6 +182,7 @@ class Subscription:
     def resend(self) -> None:
         """Queue current values again (SendInitialValues, ResendData)."""
         self.items.resend(self._host.latest, self.now)
+        self.items.fire()
 
     # items
 
@@ -214,11 +216,13 @@ class Subscription:
                 active = added[table.mode[added] != DISABLED]
                 if len(active) and self.latest is not None:
                     self.items.sample_rows(table, active, self.latest, self.now)
+        self.items.fire()
         self.tick_later()
 
     def set_mode(self, idents: Sequence[int], mode: int) -> None:
         """Change the monitoring mode of existing items."""
         self.items.set_mode(idents, mode, self.latest, self.now)
+        self.items.fire()
         self.tick_later()
 
     # sampling
@@ -279,6 +283,7 @@ class Subscription:
         done = self.items.sample_polled(
             self._host.latest, now, self._tick_todo, lambda: self._host.loop_time() > deadline
         )
+        self.items.fire()
         if done:
             self.tick_later()
         else:
