@@ -18,12 +18,13 @@ from opcua_bms.profiles.device_values import device_values, put_device_values
 from opcua_bms.profiles.lint import Finding, lint
 from opcua_bms.profiles.listing import Register, notation, registers
 from opcua_bms.profiles.parse import parse_profile
-from opcua_bms.profiles.placement import Elements, Placement
+from opcua_bms.profiles.placement import Elements, Placement, nominal_addresses
 from opcua_bms.profiles.plan import DevicePlan, DevicePoint, WritePoint, bind
 from opcua_bms.profiles.planner import FUNCTIONS, Request
-from opcua_bms.profiles.schema import Point, Profile, json_schema
+from opcua_bms.profiles.schema import BIT_TABLES, Point, Profile, json_schema
 
 __all__ = [
+    "BIT_TABLES",
     "FUNCTIONS",
     "Codec",
     "Decoded",
@@ -41,6 +42,7 @@ __all__ = [
     "device_values",
     "json_schema",
     "lint",
+    "nominal_addresses",
     "notation",
     "parse_profile",
     "put_device_values",

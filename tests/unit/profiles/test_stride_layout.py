@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from profile_plants import plant, profile_of
 
+from opcua_bms.model.layout import Layout
+from opcua_bms.model.topology import ClusterShape, PackShape, StackShape, Topology
 from opcua_bms.profiles import Placement, bind, lint, registers
 
 POINTS = """
@@ -123,3 +125,40 @@ def test_strides_over_clusters_packs_and_cells() -> None:
     assert (encoded == device[addresses]).all()
     cell = next(row for row in registers(plan) if row.name == "cluster_voltage")
     assert (cell.address, cell.notation, cell.count, cell.stride) == (1300, "301301", 3, 100)
+
+
+def test_a_value_without_repetition_is_for_one_instance() -> None:
+    """A master's container values belong to its own stack, and "sensor 2 of each pack" to no other sensor."""
+    points = """
+        [[point]]
+        name = "average"
+        target = "reported.stack.average_cell_temperature"
+        address = 2800
+        unit = "°C"
+        [[point]]
+        name = "second_sensor"
+        target = "sensor.temperature"
+        address = 10
+        unit = "°C"
+        plausible = [-50, 150]
+        index = 2
+        repeat = [{ over = "cluster", stride = 100, count = 4 }, { over = "pack", stride = 3, count = 8 }]
+    """
+    cluster = ClusterShape((PackShape(1, 2), PackShape(1, 1), PackShape(1, 3)))
+    topology = Topology((StackShape((cluster,)), StackShape((cluster, cluster))))
+    layout = Layout.of(topology)
+    profile = profile_of(points)
+    whole = bind(profile, topology, layout, Placement.whole(topology))
+    second = bind(profile, topology, layout, Placement.stack(topology, 1))
+    average, sensor = layout["reported.stack.average_cell_temperature"].start, layout["sensor.temperature"].start
+    found = [{e.point.name: (e.addresses.tolist(), e.slots.tolist()) for e in p.elements} for p in (whole, second)]
+    assert found == [
+        {
+            "average": ([2800], [average]),
+            "second_sensor": ([10, 16, 110, 116, 210, 216], [sensor + k for k in (1, 4, 7, 10, 13, 16)]),
+        },
+        {
+            "average": ([2800], [average + 1]),
+            "second_sensor": ([10, 16, 110, 116], [sensor + k for k in (7, 10, 13, 16)]),
+        },
+    ]
