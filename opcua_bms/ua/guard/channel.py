@@ -170,7 +170,11 @@ class Channel(SecureConnection):
         self._pool.used -= self._incoming_size
         super()._drop_incoming_parts()
 
-    def close(self) -> None:
-        """Forget the channel and give back what it holds."""
+    def release(self) -> None:
+        """Give back what unfinished messages hold."""
         self._drop_incoming_parts()
+
+    def close(self) -> None:
+        """Forget the channel."""
+        self.release()
         super().close()

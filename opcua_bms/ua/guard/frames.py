@@ -49,10 +49,9 @@ class FrameReader:
         self.buffer_size = buffer_size
         self._buffer = bytearray()
 
-    @property
-    def waiting(self) -> int:
-        """Bytes of an unfinished chunk."""
-        return len(self._buffer)
+    def clear(self) -> None:
+        """Forget an unfinished chunk."""
+        self._buffer.clear()
 
     def feed(self, data: bytes) -> Iterator[Frame]:
         """The chunks that `data` completes; raises FrameError."""

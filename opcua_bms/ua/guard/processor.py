@@ -7,7 +7,6 @@ from typing import Any, cast
 
 from asyncua import ua
 from asyncua.common.utils import NotEnoughData, ServiceError
-from asyncua.server.internal_session import SessionState
 from asyncua.ua.object_ids import ObjectIds
 from asyncua.ua.status_codes import StatusCodes
 from asyncua.ua.ua_binary import nodeid_from_binary, struct_from_binary, struct_to_binary, uatcp_to_binary
@@ -128,7 +127,7 @@ class GuardedProcessor(Processor):
         limits.max_send_buffer = acknowledge.SendBufferSize
         self._largest_response = hello.MaxMessageSize
         self._connection.most_chunks = acknowledge.MaxChunkCount
-        self._transport.write(uatcp_to_binary(ua.MessageType.Acknowledge, acknowledge))
+        self._transport.write(tcp_message(ua.MessageType.Acknowledge, acknowledge))
         return True
 
     async def _open_channel(self, message: Any, body: codec.BoundedBuffer) -> None:
@@ -168,9 +167,7 @@ class GuardedProcessor(Processor):
                 self.address,
                 detail=f"{type(error).__name__}: {error}",
             )
-            return self._fault(
-                header, seqhdr, StatusCodes.BadDecodingError if broken else StatusCodes.BadInternalError
-            )
+            return self._fault(header, seqhdr, StatusCodes.BadDecodingError if broken else StatusCodes.BadInternalError)
 
     def _fault(self, header: Any, seqhdr: Any, code: int) -> bool:
         if code in (StatusCodes.BadDecodingError, StatusCodes.BadEncodingLimitsExceeded):
@@ -217,7 +214,7 @@ class GuardedProcessor(Processor):
         session = self.guarded_session
         if session is None or not session.has_token(requesthdr.AuthenticationToken):
             raise ServiceError(StatusCodes.BadSessionIdInvalid)
-        if session.state is SessionState.Closed:
+        if session.ended:
             raise ServiceError(StatusCodes.BadSessionClosed)
         if number == _CLOSE:
             delete = ua.ua_binary.Primitives.Boolean.unpack(body)
@@ -233,7 +230,7 @@ class GuardedProcessor(Processor):
         """CreateSession (OPC 10000-4 §5.7.2): one session per connection, its certificate is the channel's."""
         params = struct_from_binary(ua.CreateSessionParameters, body)
         channel = self._connection
-        policy = channel.security_policy
+        policy: Any = channel.security_policy
         nonce = params.ClientNonce or b""
         uri = params.ClientDescription.ApplicationUri
         if channel.chain:
@@ -286,7 +283,7 @@ class GuardedProcessor(Processor):
         """ActivateSession (OPC 10000-4 §5.7.3): nothing is bound before signature and user hold."""
         params = struct_from_binary(ua.ActivateSessionParameters, body)
         session = cast(GuardedSession | None, self.iserver.lookup_external_session(header.AuthenticationToken))
-        if session is None or session.state is SessionState.Closed:
+        if session is None or session.ended:
             raise ServiceError(StatusCodes.BadSessionIdInvalid)
         if self.session not in (None, session):
             raise ServiceError(StatusCodes.BadSessionIdInvalid)
@@ -313,7 +310,7 @@ class GuardedProcessor(Processor):
                 session.application_uri,
             ),
         )
-        if session.state is SessionState.Closed or session.nonce != nonce or self._closing:
+        if session.ended or session.nonce != nonce or self._closing:
             raise ServiceError(StatusCodes.BadSessionIdInvalid)
         if moving and not session.same_user(user):
             self.gate.incidents.report("session_theft", self.address, user=user.name or "anonymous")
@@ -326,7 +323,7 @@ class GuardedProcessor(Processor):
         self.send_response(header.RequestHandle, seqhdr, response)
 
     def _check_client_signature(self, signature: ua.SignatureData, nonce: bytes) -> None:
-        policy = self._connection.security_policy
+        policy: Any = self._connection.security_policy
         if signature.Algorithm != policy.AsymmetricSignatureURI or not isinstance(signature.Signature, bytes):
             raise ServiceError(StatusCodes.BadApplicationSignatureInvalid)
         try:
@@ -375,4 +372,9 @@ class GuardedProcessor(Processor):
 
 def error_message(code: int) -> bytes:
     """An ERR message (OPC 10000-6 §7.1.2.5), without a reason that would help an attacker."""
-    return uatcp_to_binary(ua.MessageType.Error, ua.ErrorMessage(ua.StatusCode(ua.UInt32(code)), ua.String("")))
+    return tcp_message(ua.MessageType.Error, ua.ErrorMessage(ua.StatusCode(ua.UInt32(code)), ua.String("")))
+
+
+def tcp_message(kind: Any, message: Any) -> bytes:
+    """An ACK or ERR as bytes."""
+    return uatcp_to_binary(kind, message)

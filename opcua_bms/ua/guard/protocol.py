@@ -17,6 +17,7 @@ from opcua_bms.ua.guard.processor import GuardedProcessor, error_message
 from opcua_bms.ua.security.gate import Gate
 
 _TICK_S = 1.0
+_LINGER_S = 1.0
 
 
 class Protocol(OPCUAProtocol):
@@ -107,6 +108,7 @@ class Protocol(OPCUAProtocol):
 
     def connection_lost(self, ex: BaseException | None) -> None:
         """Free what the connection held."""
+        self._reader.clear()
         self._ended = True
         self._writable.set()
         if self._timer is not None:
@@ -116,7 +118,7 @@ class Protocol(OPCUAProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Queue whole frames; an illegal one is answered by ERR and ends the connection."""
-        if self._ended:
+        if self._ended:  # thrown away
             return
         try:
             for frame in self._reader.feed(data):
@@ -145,8 +147,7 @@ class Protocol(OPCUAProtocol):
         if self._ended or self.processor is None or transport is None:
             return False
         if not await self.processor.process(header, buf):
-            self._ended = True
-            transport.close()
+            self._linger()
             return False
         if not self.processor.channel.unfinished:
             self._unfinished_since = None
@@ -174,10 +175,26 @@ class Protocol(OPCUAProtocol):
     def _fail(self, code: int) -> None:
         """Tell the client why, and end."""
         self.gate.incidents.report("illegal_frame", self.address, code=f"{code:#010x}")
-        self._ended = True
-        if self.transport is not None:
+        self._farewell(code)
+
+    def _farewell(self, code: int) -> None:
+        if self.transport is not None and not self.transport.is_closing():
             self.transport.write(error_message(code))
-            self.transport.close()
+        self._linger()
+
+    def _linger(self) -> None:
+        """Send what is left, then close: a close with unread input would reset the connection and lose the ERR."""
+        self._ended = True
+        self._writable.set()
+        if self.processor is not None:
+            self.processor.channel.release()
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            return
+        if self._paused:
+            transport.resume_reading()  # to be thrown away
+        transport.write_eof()
+        self._timer = asyncio.get_running_loop().call_later(_LINGER_S, transport.abort)
 
     def _schedule(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(_TICK_S, self._tick)
@@ -201,11 +218,6 @@ class Protocol(OPCUAProtocol):
         )
         if late or self.processor.channel.expired:
             self.gate.incidents.counters["connections_timed_out"] += 1
-            self._ended = True
-            if self.transport is not None:
-                self.transport.write(error_message(StatusCodes.BadTimeout))
-                self.transport.close()
-                if self.unread:
-                    self.transport.abort()
+            self._farewell(StatusCodes.BadTimeout)
             return
         self._schedule()

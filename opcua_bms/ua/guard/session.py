@@ -46,6 +46,11 @@ class GuardedSession(Session):
             self.session_id = _node(uuid.uuid4(), 1)
             self.iserver.register_external_session(self)
 
+    @property
+    def ended(self) -> bool:
+        """Whether it was closed, by whomever."""
+        return self.state is SessionState.Closed
+
     def has_token(self, token: ua.NodeId) -> bool:
         """Whether a request carries this session's AuthenticationToken, compared in constant time."""
         sent, own = token.Identifier, self.auth_token.Identifier
@@ -63,7 +68,7 @@ class GuardedSession(Session):
             )
         )
         params.ClientCertificate = None  # the channel's certificate is the one that counts, and it was validated
-        result = await super().create_session(params, sockname)
+        result: ua.CreateSessionResult = await super().create_session(params, sockname)
         result.MaxRequestMessageSize = ua.UInt32(self.iserver.limits.message_size)
         self.name = params.SessionName or self.name
         return result

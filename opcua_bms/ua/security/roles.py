@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
 from enum import Enum
 
 from asyncua import ua
@@ -105,7 +105,11 @@ OWN_SESSION_METHODS = frozenset(
 )
 """Methods that touch the caller's own subscriptions only: whoever may receive events may call them."""
 
-_ENABLE_DISABLE = frozenset(_node(number) for number in (9027, 9028))
+ENABLE_METHODS = frozenset(_node(number) for number in (9027, 9028))
+"""ConditionType.Enable and Disable."""
+
+ALARM_ROLES = frozenset({Role.OPERATOR, Role.ENGINEER, Role.SUPERVISOR})
+"""Who answers alarms."""
 
 
 @dataclass
@@ -135,65 +139,79 @@ def _itself(node: ua.NodeId) -> ua.NodeId:
     return node
 
 
-@dataclass
 class AccessRules:
-    """Which role may do what on which node; services ask `may`, the role attributes show `role_permissions`.
+    """Which role may do what on which node: the answers that services ask for, and the role attributes.
 
-    The first of these that names a node decides: `nodes`, the method sets, namespace 0, `defaults`.
+    The first of these that names a node decides: `restrict`ed nodes, the method sets, namespace 0, the defaults.
+    `declaration`: Method node of an instance → Method of its type, set by whoever makes instances.
     """
 
-    defaults: Grants = field(default_factory=lambda: dict(DEFAULT_GRANTS))
-    base: Grants = field(default_factory=lambda: dict(BASE_GRANTS))
-    nodes: dict[ua.NodeId, Grants] = field(default_factory=dict)
-    alarm_roles: frozenset[Role] = frozenset({Role.OPERATOR, Role.ENGINEER, Role.SUPERVISOR})
-    declaration: Callable[[ua.NodeId], ua.NodeId] = _itself
-    """Method node of an instance → Method of its type, set by whoever makes instances"""
+    def __init__(
+        self,
+        defaults: Grants = DEFAULT_GRANTS,
+        base: Grants = BASE_GRANTS,
+        alarm_roles: frozenset[Role] = ALARM_ROLES,
+        declaration: Callable[[ua.NodeId], ua.NodeId] = _itself,
+    ) -> None:
+        self.declaration = declaration
+        self._defaults = dict(defaults)
+        self._nodes: dict[ua.NodeId, Grants] = {}
+        standard = dict(defaults)
+        for role, grant in base.items():
+            standard[role] = standard.get(role, P(0)) | grant
+        self._standard = standard
+        receivers = [role for role, grant in standard.items() if grant & P.ReceiveEvents]
+        for methods, callers in (
+            (CONDITION_METHODS, alarm_roles),
+            (OWN_SESSION_METHODS, receivers),
+            (ENABLE_METHODS, (Role.ENGINEER, Role.CONFIGURE_ADMIN)),
+        ):
+            grants = {role: grant & ~P.Call for role, grant in standard.items()}
+            for role in callers:
+                grants[role] = grants.get(role, P(0)) | P.Call
+            self._nodes.update(dict.fromkeys(methods, grants))
+        self._granted: dict[tuple[frozenset[Role], int], ua.PermissionType] = {}
+
+    def restrict(self, node: ua.NodeId, grants: Grants) -> None:
+        """Let only these roles do only this on a node; roles that are not named may do nothing."""
+        self._nodes[node] = dict(grants)
+        self._granted.clear()
 
     def grants(self, node: ua.NodeId) -> Grants:
         """The permissions of each role on a node (a method: its declaration on the type)."""
-        if (named := self.nodes.get(node)) is not None:
+        named = self._nodes.get(node)
+        if named is not None:
             return named
-        if node.NamespaceIndex:
-            return self.defaults
-        if node in CONDITION_METHODS:
-            return self._with_call(self.alarm_roles)
-        if node in OWN_SESSION_METHODS:
-            return self._with_call(role for role, grant in self.defaults.items() if grant & P.ReceiveEvents)
-        if node in _ENABLE_DISABLE:
-            return self._with_call((Role.ENGINEER, Role.CONFIGURE_ADMIN))
-        merged = dict(self.defaults)
-        for role, grant in self.base.items():
-            merged[role] = merged.get(role, P(0)) | grant
-        return merged
+        return self._defaults if node.NamespaceIndex else self._standard
 
     def permissions(self, user: User | None, node: ua.NodeId) -> ua.PermissionType:
-        """Everything that a user may do on a node; a local (not remote) user may do all."""
+        """Everything that a user may do on a node; the server itself may do all."""
         if not isinstance(user, RemoteUser):
             return _ALL if user is not None and user.role is UserRole.Admin else P(0)
-        granted = P(0)
-        for role, grant in self.grants(node).items():
-            if role in user.roles:
-                granted |= grant
+        grants = self.grants(node)
+        key = (user.roles, id(grants))
+        granted = self._granted.get(key)
+        if granted is None:
+            granted = P(0)
+            for role, grant in grants.items():
+                if role in user.roles:
+                    granted |= grant
+            if len(self._granted) > 4096:
+                self._granted.clear()
+            self._granted[key] = granted
         return granted
 
     def may(self, user: User | None, wanted: ua.PermissionType, node: ua.NodeId) -> bool:
         """Whether a user has all of the `wanted` permissions on a node."""
         return self.permissions(user, node) & wanted == wanted
 
-    def role_permissions(self, node: ua.NodeId) -> list[ua.RolePermissionType]:
-        """The RolePermissions attribute (OPC 10000-3 §5.2.9)."""
-        return [
-            ua.RolePermissionType(RoleId=role.node_id, Permissions=grant) for role, grant in self.grants(node).items()
-        ]
+    def may_browse(self, user: User, node_id: ua.NodeId) -> bool:
+        """Whether the user sees the node; if not, it does not exist for him (OPC 10000-3 §8.55)."""
+        return bool(self.permissions(user, node_id) & P.Browse)
 
-    def user_role_permissions(self, user: User | None, node: ua.NodeId) -> list[ua.RolePermissionType]:
-        """The UserRolePermissions attribute: the same, reduced to the session's roles (OPC 10000-3 §5.2.10)."""
-        roles = user.roles if isinstance(user, RemoteUser) else frozenset[Role]()
-        return [
-            ua.RolePermissionType(RoleId=role.node_id, Permissions=grant)
-            for role, grant in self.grants(node).items()
-            if role in roles
-        ]
+    def may_receive_events(self, user: User, node_id: ua.NodeId) -> bool:
+        """Whether the user gets the events of a source or type."""
+        return bool(self.permissions(user, node_id) & P.ReceiveEvents)
 
     def rights_key(self, user: User) -> Hashable:
         """Users with equal keys get equal answers."""
@@ -204,25 +222,33 @@ class AccessRules:
         del object_id
         return self.may(user, P.Call, self.declaration(method_id))
 
-    def user_access_level(self, user: User | None, node: ua.NodeId, access_level: int) -> int:
+    def user_access_level(self, user: User | None, node_id: ua.NodeId, access_level: int) -> int:
         """The UserAccessLevel bits: AccessLevel without what the user may not do (OPC 10000-3 §5.6.2)."""
-        granted = self.permissions(user, node)
+        granted = self.permissions(user, node_id)
         level = access_level
-        for bits, needed in ((0x01, P.Read), (0x02, P.Write), (0x04, P.ReadHistory), (0x08, P.ModifyHistory)):
-            if not granted & needed:
-                level &= ~bits
+        for bit, needed in _ACCESS_BITS:
+            if level & bit and not granted & needed:
+                level &= ~bit
         return level
 
-    def _with_call(self, roles: Iterable[Role]) -> Grants:
-        callers = frozenset(roles)
-        merged = {role: grant & ~P.Call for role, grant in self.defaults.items()}
-        for role, grant in self.base.items():
-            merged[role] = merged.get(role, P(0)) | grant
-        for role in callers:
-            merged[role] = merged.get(role, P(0)) | P.Call
-        return merged
+    def role_permissions(self, node_id: ua.NodeId) -> list[ua.RolePermissionType] | None:
+        """The RolePermissions attribute (OPC 10000-3 §5.2.9)."""
+        return [
+            ua.RolePermissionType(RoleId=role.node_id, Permissions=grant)
+            for role, grant in self.grants(node_id).items()
+        ]
+
+    def user_role_permissions(self, user: User, node_id: ua.NodeId) -> list[ua.RolePermissionType] | None:
+        """The UserRolePermissions attribute: the same, reduced to the session's roles (OPC 10000-3 §5.2.10)."""
+        roles = user.roles if isinstance(user, RemoteUser) else frozenset[Role]()
+        return [
+            ua.RolePermissionType(RoleId=role.node_id, Permissions=grant)
+            for role, grant in self.grants(node_id).items()
+            if role in roles
+        ]
 
 
+_ACCESS_BITS = ((0x01, P.Read), (0x02, P.Write), (0x04, P.ReadHistory), (0x08, P.ModifyHistory))
 _ALL = P(0)
 for _permission in P:
     _ALL |= _permission

@@ -10,7 +10,7 @@ from typing import Any
 from asyncua import ua
 from asyncua.crypto import security_policies as policies
 
-from opcua_bms.ua.security.roles import AccessRules, Role
+from opcua_bms.ua.security.roles import ALARM_ROLES, AccessRules, Role
 from opcua_bms.ua.security.validation import ValidationRules
 
 
@@ -87,10 +87,8 @@ class SecuritySettings:
 
     def access_rules(self) -> AccessRules:
         """The default rules for these settings."""
-        rules = AccessRules()
-        if self.anonymous_operates_alarms:
-            rules.alarm_roles |= {Role.ANONYMOUS}
-        return rules
+        extra = {Role.ANONYMOUS} if self.anonymous_operates_alarms else set()
+        return AccessRules(alarm_roles=ALARM_ROLES | extra)
 
 
 def demo_settings(base: SecuritySettings | None = None) -> SecuritySettings:
