@@ -109,6 +109,8 @@ class Plant:
         self._in_series = 1.0 / self._group_size[self._group]
         self._cluster_ohm = self._per_cluster(self.ohm * self._share * self._in_series) + p.cable_ohm
         self._n_series = self._per_cluster(self._in_series)
+        # strings share a bus with their stack; strings of another length would not: they are thought behind converters
+        _, self._bus = np.unique(np.stack((t.cluster_stack, np.rint(self._n_series))), axis=1, return_inverse=True)
         self.closed: Bool = t.installed.copy()
         self.current_a = np.zeros(t.n_clusters)
         self.throughput_ah = np.zeros(t.n_clusters)
@@ -210,16 +212,14 @@ class Plant:
         self._demand += min(max(change, -most), most)
 
     def _settle(self) -> None:
-        """Currents and voltages of this moment: strings in parallel behind their resistances (Kirchhoff)."""
+        """Currents and voltages of this moment: strings behind their resistances on each bus (Kirchhoff)."""
         ocv = np.interp(self.soc, _SOC, _OCV_V)
         source_v = self._per_cluster(ocv * self._in_series)
-        closed = self.closed
-        wanted_a = self._demand * self.parameters.c_rate * float(self.cluster_ah[closed].sum())
-        conductance = np.where(closed, 1.0 / self._cluster_ohm, 0.0)
-        if closed.any():
-            bus_v = (float((source_v * conductance).sum()) - wanted_a) / float(conductance.sum())
-            self.current_a = np.where(closed, (source_v - bus_v) * conductance, 0.0)
-        else:
-            self.current_a = np.zeros_like(source_v)
+        capacity_ah = np.bincount(self._bus, np.where(self.closed, self.cluster_ah, 0.0))
+        wanted_a = capacity_ah * (self._demand * self.parameters.c_rate)
+        conductance = np.where(self.closed, 1.0 / self._cluster_ohm, 0.0)
+        total = np.maximum(np.bincount(self._bus, conductance), 1e-12)
+        bus_v = (np.bincount(self._bus, source_v * conductance) - wanted_a) / total
+        self.current_a = (source_v - bus_v[self._bus]) * conductance
         self.cell_v = ocv - self.current_a[self._cell_cluster] * self._share * self.ohm
         self.cluster_v = self._per_cluster(self.cell_v * self._in_series)

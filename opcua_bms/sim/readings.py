@@ -19,7 +19,8 @@ CELL_STEP_PER_V = 1000.0
 SENSOR_STEP_PER_K = 10.0
 """Every controller sees cells in mV and 0.1 K: a master that rounds otherwise would contradict the cells."""
 _CELL_NOISE_V = 0.0002
-_CELL_OFFSET_V = 0.0015
+_CELL_OFFSET_V = 0.002
+"""standard deviation of the instruments' fixed errors; without it the extremes would be ties"""
 _SENSOR_NOISE_K = 0.02
 _RUN, _OPERATION = 1 << 1, {Mode.IDLE: 1 << 0, Mode.CHARGING: 1 << 1, Mode.DISCHARGING: 1 << 2}
 _CLUSTER_BITS = {Mode.CHARGING: 1, Mode.DISCHARGING: 2, Mode.IDLE: 3}
@@ -74,7 +75,7 @@ class Readings:
         t = plant.topology
         rng = np.random.default_rng([seed, 2])
         self._noise = np.random.default_rng([seed, 3])
-        self._cell_offset_v = rng.uniform(-_CELL_OFFSET_V, _CELL_OFFSET_V, t.n_cells)
+        self._cell_offset_v = _CELL_OFFSET_V * np.clip(rng.standard_normal(t.n_cells), -3.0, 3.0)
         self._soh = rng.uniform(96.0, 99.5, t.n_clusters)
         self._insulation_ohm = rng.uniform(1.6e6, 2.4e6, t.n_clusters)
         self._cell_cluster = np.repeat(np.arange(t.n_clusters), np.diff(t.cluster_cells))

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from opcua_bms.model.layout import Kind, Layout
 from opcua_bms.profiles import FUNCTIONS, DevicePlan, put_device_values
 from opcua_bms.profiles.placement import nominal_addresses
 from opcua_bms.profiles.schema import BIT_TABLES
@@ -152,11 +153,11 @@ def _existing(plan: DevicePlan) -> dict[str, I64]:
     return {table: np.unique(np.concatenate(parts)) for table, parts in found.items()}
 
 
-def word_widths(plan: DevicePlan, columns: Mapping[str, object]) -> dict[str, int]:
+def word_widths(plan: DevicePlan, layout: Layout) -> dict[str, int]:
     """{column of a word: bits of it that the device serves}."""
     out: dict[str, int] = {}
     for point in plan.profile.point:
-        if point.target not in columns or not point.readable:
+        if point.on_device or not point.readable or layout[point.target].kind is not Kind.WORD:
             continue
         if point.severity is not None:
             width = len(point.severity.fields) * len(point.severity.levels)

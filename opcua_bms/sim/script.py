@@ -49,11 +49,12 @@ class FaultScript:
 def parse_script(data: bytes, filename: str, grammar: Grammar) -> FaultScript:
     """Read a script; `filename` is only named in messages. ConfigurationError: `file:line key: what`, all of them."""
     document = Document.of_bytes(data, filename)
-    problems = [
-        Problem((key,), f"unknown key{did_you_mean(key, ['fault'])}, a script has [[fault]] tables")
-        for key in document.data
-        if key != "fault"
-    ]
+    problems = []
+    for key, value in document.data.items():
+        if key != "fault":
+            location: Location = (key, 0) if isinstance(value, list) else (key,)
+            hint = did_you_mean(key, ["fault"])
+            problems.append(Problem(location, f"unknown key{hint}, a script has [[fault]] tables"))
     rows = document.data.get("fault", [])
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise document.error([Problem(("fault",), "must be a list of tables, write [[fault]]")])

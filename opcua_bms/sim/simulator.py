@@ -100,7 +100,7 @@ class Simulator:
             profile = master_profile or shipped("clou-ess")
             self._master_plan = bind(profile, topology, self.layout, Placement.whole(topology))
             plans.append(self._master_plan)
-        widths = {name: width for plan in plans for name, width in word_widths(plan, self.layout.columns).items()}
+        widths = {name: width for plan in plans for name, width in word_widths(plan, self.layout).items()}
         grammar = Grammar(topology, self.layout, widths)
         self.faults = FaultBoard(topology, self.layout, grammar)
         self._script = parse_script(*script, grammar) if script else FaultScript([])
