@@ -24,7 +24,6 @@ from opcua_bms.infomodel.declare import (
 )
 from opcua_bms.infomodel.units import UNECE_URI, Range, Unit
 
-NODESET, IDS = "Opc.Ua.Bms.NodeSet2.xml", "Opc.Ua.Bms.NodeIds.csv"
 FIRST_ID = 1001
 XML_NS = "http://opcfoundation.org/UA/2011/03/UANodeSet.xsd"
 TYPES_NS = "http://opcfoundation.org/UA/2008/02/Types.xsd"
@@ -303,13 +302,13 @@ def generate(known_ids: str) -> Iterator[tuple[str, bytes]]:
     for declaration in t.DECLARATIONS:
         writer.declaration(declaration)
     writer.metadata()
-    yield NODESET, writer.render()
-    yield IDS, ids.render().encode()
+    yield t.NODESET_FILE, writer.render()
+    yield t.NODE_IDS_FILE, ids.render().encode()
 
 
 def main(folder: Path) -> None:
     """Write both files into `folder`."""
-    ids = folder / IDS
+    ids = folder / t.NODE_IDS_FILE
     for name, content in generate(ids.read_text(encoding="utf-8") if ids.exists() else ""):
         (folder / name).write_bytes(content)
 

@@ -22,6 +22,8 @@ from opcua_bms.model.quality import Quality
 
 NAMESPACE_URI = "http://opcua-bms.org/UA/BMS/"
 """Of the types; it carries no version and never changes."""
+NODESET_FILE = "Opc.Ua.Bms.NodeSet2.xml"
+NODE_IDS_FILE = "Opc.Ua.Bms.NodeIds.csv"
 VERSION = "1.0.0"
 PUBLICATION_DATE = "2026-11-25T00:00:00Z"
 

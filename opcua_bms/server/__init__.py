@@ -1,0 +1,1 @@
+"""Binds the battery to `ua`: instances from the topology, snapshots to values, conditions to nodes and events."""

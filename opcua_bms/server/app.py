@@ -1,0 +1,125 @@
+"""The OPC UA server of a plant: built from its description, fed with snapshots."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+
+from asyncua import ua
+from asyncua.server.address_space import AttributeValue
+from asyncua.ua.attribute_ids import AttributeIds
+from asyncua.ua.object_ids import ObjectIds
+
+from opcua_bms.infomodel.members import WordLabels
+from opcua_bms.infomodel.plan import instance_plan
+from opcua_bms.infomodel.types import NAMESPACE_URI, NODE_IDS_FILE, NODESET_FILE
+from opcua_bms.model.alarm import ConditionInfo
+from opcua_bms.model.layout import Layout
+from opcua_bms.model.snapshot import Snapshot
+from opcua_bms.model.topology import Topology
+from opcua_bms.resources import nodeset_bytes
+from opcua_bms.server import diagnostics
+from opcua_bms.server.conditions import ConditionBook
+from opcua_bms.server.health import HealthBook
+from opcua_bms.server.names import Names, standard
+from opcua_bms.server.publisher import Publisher
+from opcua_bms.server.space import NOTIFIERS, SpaceBuilder
+from opcua_bms.server.values import data_value
+from opcua_bms.ua.server import UaServer
+from opcua_bms.ua.services.subscription import Subscriptions
+from opcua_bms.ua.settings import ServerSettings
+from opcua_bms.ua.space.instances import InstanceSpace
+from opcua_bms.ua.store import ValueStore
+from opcua_bms.ua.wiring import DEFAULT, Wiring
+
+SERVICE_LEVEL = standard(ObjectIds.Server_ServiceLevel)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plant:
+    """What a server must know of a plant before the first scan.
+
+    `word_labels` names the bits of words by column, `provided` the columns that some device gives, `devices` the
+    devices in the order of `Image.devices`, `infos` the conditions in that of `Snapshot.conditions`; `started_ns`
+    (UTC) is the time of configuration values.
+    """
+
+    topology: Topology
+    layout: Layout
+    site_uri: str
+    started_ns: int
+    word_labels: WordLabels = field(default_factory=dict)
+    provided: Collection[str] = ()
+    devices: Sequence[str] = ()
+    infos: Sequence[ConditionInfo] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BmsServer:
+    """A server with the instances of one plant; a Sink of its snapshots."""
+
+    ua: UaServer
+    names: Names
+    store: ValueStore
+    space: InstanceSpace
+    publisher: Publisher
+    conditions: ConditionBook
+
+    def publish(self, snapshot: Snapshot) -> None:
+        """Show a snapshot: values first, then the events of its transitions."""
+        self.publisher.publish(snapshot)
+
+    @property
+    def endpoint_url(self) -> str:
+        """Where clients connect; with the real port once started."""
+        return self.ua.endpoint_url
+
+    async def start(self) -> None:
+        """Listen; all values are BadWaitingForInitialData until the first snapshot."""
+        await self.ua.start()
+
+    async def stop(self, reason: str = "", seconds_till_shutdown: float = 0.0) -> None:
+        """Tell clients, then close every connection."""
+        await self.ua.stop(reason, seconds_till_shutdown)
+
+
+async def build_server(settings: ServerSettings, plant: Plant, wiring: Wiring = DEFAULT) -> BmsServer:
+    """A server that is ready to start."""
+    server = UaServer(settings, wiring)
+    await server.init()
+    await server.load_nodeset(nodeset_bytes(NODESET_FILE))
+    types = await server.register_namespace(NAMESPACE_URI)
+    site = await server.register_namespace(plant.site_uri)
+    names = Names.of(types, site, nodeset_bytes(NODE_IDS_FILE))
+    layout = plant.layout
+    store = ValueStore(layout.n_numbers, layout.size)
+    publisher = Publisher(store)
+
+    def latest() -> Snapshot | None:
+        return publisher.latest
+
+    plan = instance_plan(plant.topology, plant.word_labels, plant.provided, plant.devices, plant.infos)
+    conditions = ConditionBook(plan, plant.infos, names, latest)
+    health = HealthBook(plant.topology, layout, tuple(plant.infos), latest)
+    kept = health.readers() | diagnostics.readers(latest)
+    families = SpaceBuilder(plan, layout, names, kept, plant.started_ns).families()
+    families += conditions.families(lambda node: _value_of(server, node))
+    space = server.attach(store, families, site, NOTIFIERS)
+    events: Subscriptions = server.iserver.subscription_service
+    publisher.on_transition = lambda transition: events.emit(conditions.event(transition))
+    _show_service_level(server, publisher)
+    return BmsServer(server, names, store, space, publisher, conditions)
+
+
+def _value_of(server: UaServer, node: ua.NodeId) -> ua.DataValue | None:
+    """The constant value of a node of the standard address space."""
+    data = server.iserver.aspace.get(node)
+    return None if data is None else data.attributes[AttributeIds.Value].value
+
+
+def _show_service_level(server: UaServer, publisher: Publisher) -> None:
+    node = server.iserver.aspace[SERVICE_LEVEL]
+    value = AttributeValue(ua.DataValue())
+    value.value = None
+    value.value_callback = lambda _node, _attribute: data_value(publisher.service_level(), ua.VariantType.Byte, 0)
+    node.attributes[AttributeIds.Value] = value

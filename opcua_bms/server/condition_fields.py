@@ -1,0 +1,308 @@
+"""Every field of a condition, once: how the node below the condition and the field of its events get their value."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from asyncua import ua
+from asyncua.ua.object_ids import ObjectIds as Ids
+
+from opcua_bms.infomodel.conditions import FIELDS, LIMIT_KINDS
+from opcua_bms.model.alarm import ConditionInfo, ConditionKind, ConditionState, Level, Shelving
+from opcua_bms.server.names import standard
+from opcua_bms.server.values import moment, text
+
+V = ua.VariantType
+GOOD, LAST_USABLE = ua.StatusCode(ua.UInt32(0)), ua.StatusCode(ua.UInt32(0x408F0000))
+NOTHING = ua.NodeId()
+Needs = Callable[[ConditionInfo], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What never changes about one condition, as a server numbers it."""
+
+    info: ConditionInfo
+    node: ua.NodeId
+    event_type: ua.NodeId
+    source: ua.NodeId
+    high_input: ua.NodeId
+    low_input: ua.NodeId
+
+
+@dataclass(frozen=True, slots=True)
+class Now:
+    """One condition at one moment (`now_ns` UTC: of the event, or of the last scan)."""
+
+    facts: Facts
+    state: ConditionState
+    now_ns: int
+
+
+Get = Callable[[Now], Any]
+
+
+def always(_: ConditionInfo) -> bool:
+    """What every condition has."""
+    return True
+
+
+def is_limit(info: ConditionInfo) -> bool:
+    """What only conditions with limits have."""
+    return info.kind in LIMIT_KINDS
+
+
+def latches(info: ConditionInfo) -> bool:
+    """What only latching conditions have."""
+    return info.latched
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field: `path` below the condition, encoding, BrowseName of its data type, what it says, how it is got.
+
+    `type` is the type definition of its variable; `ours` says that its name is in our namespace; `needs` tells which
+    conditions have it.
+    """
+
+    path: str
+    vtype: ua.VariantType
+    data_type: str
+    description: str
+    get: Get
+    type: str = "PropertyType"
+    ours: bool = False
+    needs: Needs = always
+
+    @property
+    def name(self) -> str:
+        return self.path.rpartition(".")[2]
+
+
+_LEVELS = {
+    Level.HIGH_HIGH: ("HighHigh", Ids.ExclusiveLimitStateMachineType_HighHigh),
+    Level.HIGH: ("High", Ids.ExclusiveLimitStateMachineType_High),
+    Level.LOW: ("Low", Ids.ExclusiveLimitStateMachineType_Low),
+    Level.LOW_LOW: ("LowLow", Ids.ExclusiveLimitStateMachineType_LowLow),
+}
+_SHELVING = {
+    Shelving.UNSHELVED: ("Unshelved", Ids.ShelvedStateMachineType_Unshelved),
+    Shelving.TIMED: ("Timed Shelved", Ids.ShelvedStateMachineType_TimedShelved),
+    Shelving.ONE_SHOT: ("One Shot Shelved", Ids.ShelvedStateMachineType_OneShotShelved),
+}
+_SYSTEM = (ConditionKind.COMMUNICATION_LOSS, ConditionKind.SYSTEM)
+
+
+def source_name(info: ConditionInfo) -> str:
+    """`Stack1.Cluster03`, or `BMS`: what it is about, in short."""
+    return info.source.removeprefix("BMS.")
+
+
+def _class(n: Now) -> tuple[str, int]:
+    if n.facts.info.kind in _SYSTEM:
+        return "SystemConditionClassType", Ids.SystemConditionClassType
+    return "ProcessConditionClassType", Ids.ProcessConditionClassType
+
+
+def _level(n: Now) -> tuple[str, int] | None:
+    return _LEVELS.get(n.state.level) if n.state.active else None
+
+
+def _active_text(n: Now) -> ua.LocalizedText:
+    level = _level(n)
+    return text(("Active" if n.state.active else "Inactive") + (f"/{level[0]}" if level else ""))
+
+
+def _limit_text(n: Now) -> ua.LocalizedText | None:
+    level = _level(n)
+    return text(level[0]) if level else None
+
+
+def _limit_id(n: Now) -> ua.NodeId | None:
+    level = _level(n)
+    return standard(level[1]) if level else None
+
+
+def _unshelve_ms(n: Now) -> float:
+    return max(0.0, (n.state.unshelve_at_ns - n.now_ns) / 1e6) if n.state.unshelve_at_ns else 0.0
+
+
+def _active_ms(n: Now) -> float:
+    """At an event what the engine measured; later, what has passed since."""
+    measured = n.state.active_for_s * 1e3
+    return max(measured, (n.now_ns - n.state.active_since_ns) / 1e6) if n.state.active else measured
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else float(value)
+
+
+def _string(path: str, description: str, get: Get) -> Field:
+    return Field(path, V.String, "String", description, get)
+
+
+def _words(path: str, description: str, get: Get) -> Field:
+    return Field(path, V.LocalizedText, "LocalizedText", description, get)
+
+
+def _node(path: str, description: str, get: Get) -> Field:
+    return Field(path, V.NodeId, "NodeId", description, get)
+
+
+def _flag(path: str, description: str, get: Get) -> Field:
+    return Field(path, V.Boolean, "Boolean", description, get)
+
+
+def _time(path: str, description: str, ns: Callable[[Now], int]) -> Field:
+    return Field(path, V.DateTime, "UtcTime", description, lambda n: moment(ns(n)))
+
+
+def _kept(field: Field, ns: Callable[[Now], int]) -> Iterator[Field]:
+    """A ConditionVariable with its SourceTimestamp (Part 9 §5.3)."""
+    yield replace(field, type="ConditionVariableType")
+    yield _time(f"{field.path}.SourceTimestamp", "When it last changed.", ns)
+
+
+def _two_state(
+    name: str, yes: str, no: str, is_on: Get, ns: Callable[[Now], int], needs: Needs = always
+) -> list[Field]:
+    """A TwoStateVariable with its Id and TransitionTime (Part 9 §5.2)."""
+    words = _words(name, f"{yes} or {no.lower()}.", lambda n: text(yes if is_on(n) else no))
+    fields = (
+        replace(words, type="TwoStateVariableType"),
+        _flag(f"{name}.Id", f"True: {yes.lower()}.", lambda n: bool(is_on(n))),
+        _time(f"{name}.TransitionTime", "When the state last changed.", ns),
+    )
+    return [replace(field, needs=needs) for field in fields]
+
+
+def _limit(name: str, get: Callable[[ConditionInfo], float | None]) -> Field:
+    about = f"The {name.removesuffix('Limit')} limit, in the unit of the source."
+    needs: Needs = lambda info: get(info) is not None  # noqa: E731 - closes over `get`
+    return Field(name, V.Double, "Double", about, lambda n: get(n.facts.info), needs=needs)
+
+
+def _base_event() -> Iterator[Field]:
+    """Part 5 §6.4.2."""
+    yield Field("EventId", V.ByteString, "ByteString", "Id of the last event.", lambda n: n.state.event_id)
+    yield _node("EventType", "Type of the condition.", lambda n: n.facts.event_type)
+    yield _node("SourceNode", "What the condition is about.", lambda n: n.facts.source)
+    yield _string("SourceName", "What the condition is about, in short.", lambda n: source_name(n.facts.info))
+    yield _time("Time", "Time of the last event.", lambda n: n.state.time_ns)
+    yield _time("ReceiveTime", "When the server learned of the last event.", lambda n: n.state.time_ns)
+    yield _words("Message", "What happened, in words.", lambda n: text(n.state.message))
+    yield Field("Severity", V.UInt16, "UInt16", "Urgency, from 1 to 1000.", lambda n: n.state.severity)
+
+
+def _condition() -> Iterator[Field]:
+    """Part 9 §5.5.2, §5.7.2."""
+    yield _node("ConditionClassId", "Class of the condition.", lambda n: standard(_class(n)[1]))
+    yield _words("ConditionClassName", "Name of the class.", lambda n: text(_class(n)[0]))
+    yield _string("ConditionName", "Name of the condition within its source.", lambda n: n.facts.info.name)
+    yield _node("BranchId", "Null: there are no branches.", lambda _: NOTHING)
+    yield _flag("Retain", "True while the condition wants attention.", lambda n: n.state.retain)
+    yield from _two_state(
+        "EnabledState", "Enabled", "Disabled", lambda n: n.state.enabled, lambda n: n.state.enabled_ns
+    )
+    quality = "Quality of the values that the condition is judged by."
+    yield from _kept(
+        Field("Quality", V.StatusCode, "StatusCode", quality, lambda n: GOOD if n.state.good else LAST_USABLE),
+        lambda n: n.state.quality_ns,
+    )
+    severity = "Severity before it last changed."
+    yield from _kept(
+        Field("LastSeverity", V.UInt16, "UInt16", severity, lambda n: n.state.last_severity),
+        lambda n: n.state.severity_ns,
+    )
+    yield from _kept(
+        _words("Comment", "The last comment.", lambda n: text(n.state.comment)), lambda n: n.state.comment_ns
+    )
+    yield _string("ClientUserId", "Who commented last.", lambda n: n.state.client_user)
+    yield from _two_state(
+        "AckedState", "Acknowledged", "Unacknowledged", lambda n: n.state.acked, lambda n: n.state.acked_ns
+    )
+    yield from _two_state(
+        "ConfirmedState", "Confirmed", "Unconfirmed", lambda n: n.state.confirmed, lambda n: n.state.confirmed_ns
+    )
+
+
+def _alarm() -> Iterator[Field]:
+    """Part 9 §5.8.2."""
+    yield from _two_state("ActiveState", "Active", "Inactive", lambda n: n.state.active, lambda n: n.state.active_ns)
+    yield _words("ActiveState.EffectiveDisplayName", "The state with the limit that was passed.", _active_text)
+    yield _node(
+        "InputNode",
+        "The variable that the condition is judged by.",
+        lambda n: n.facts.low_input if n.state.level < 0 else n.facts.high_input,
+    )
+    yield from _two_state(
+        "SuppressedState", "Suppressed", "Unsuppressed", lambda n: n.state.suppressed, lambda n: n.state.suppressed_ns
+    )
+    yield from _two_state(
+        "OutOfServiceState",
+        "Out of Service",
+        "In Service",
+        lambda n: n.state.out_of_service,
+        lambda n: n.state.out_of_service_ns,
+    )
+    yield from _two_state(
+        "SilenceState", "Silenced", "Not Silenced", lambda n: n.state.silenced, lambda n: n.state.silenced_ns
+    )
+    yield from _two_state(
+        "LatchedState", "Latched", "Not Latched", lambda n: n.state.latched, lambda n: n.state.latched_ns, latches
+    )
+    yield _flag(
+        "SuppressedOrShelved",
+        "True while the condition is suppressed, out of service or shelved.",
+        lambda n: n.state.suppressed or n.state.out_of_service or n.state.shelving is not Shelving.UNSHELVED,
+    )
+    shelved = _words(
+        "ShelvingState.CurrentState", "Unshelved or how it is shelved.", lambda n: text(_SHELVING[n.state.shelving][0])
+    )
+    yield replace(shelved, type="FiniteStateVariableType")
+    yield _node(
+        "ShelvingState.CurrentState.Id", "NodeId of the state.", lambda n: standard(_SHELVING[n.state.shelving][1])
+    )
+    yield Field("ShelvingState.UnshelveTime", V.Double, "Duration", "Time until unshelved, in ms.", _unshelve_ms)
+
+
+def _limit_or_normal() -> Iterator[Field]:
+    """Part 9 §5.8.18 to §5.8.23."""
+    limit = replace(_words("LimitState.CurrentState", "The limit that was passed.", _limit_text), needs=is_limit)
+    yield replace(limit, type="FiniteStateVariableType")
+    yield replace(_node("LimitState.CurrentState.Id", "NodeId of the state.", _limit_id), needs=is_limit)
+    yield _limit("HighHighLimit", lambda info: info.high_high)
+    yield _limit("HighLimit", lambda info: info.high)
+    yield _limit("LowLimit", lambda info: info.low)
+    yield _limit("LowLowLimit", lambda info: info.low_low)
+    normal = _node("NormalState", "Null: no variable holds the normal state.", lambda _: NOTHING)
+    yield replace(normal, needs=lambda info: not is_limit(info))
+
+
+_OURS: dict[str, tuple[ua.VariantType, Get]] = {
+    "StackIndex": (V.UInt16, lambda n: n.state.place.stack),
+    "ClusterIndex": (V.UInt16, lambda n: n.state.place.cluster),
+    "PackIndex": (V.UInt16, lambda n: n.state.place.pack),
+    "CellIndex": (V.UInt16, lambda n: n.state.place.cell),
+    "Value": (V.Double, lambda n: _number(n.state.value)),
+    "Limit": (V.Double, lambda n: _number(n.state.limit)),
+    "Unit": (V.String, lambda n: n.facts.info.unit),
+    "ActiveDuration": (V.Double, _active_ms),
+    "FirstOut": (V.Boolean, lambda n: n.state.first_out),
+    "Latched": (V.Boolean, lambda n: n.state.latched),
+}
+
+ALL_FIELDS: tuple[Field, ...] = (
+    *_base_event(),
+    *_condition(),
+    *_alarm(),
+    *_limit_or_normal(),
+    *(
+        Field(row.path, _OURS[row.name][0], row.data_type, row.description, _OURS[row.name][1], ours=True)
+        for row in FIELDS
+    ),
+)
+"""Parents before children."""

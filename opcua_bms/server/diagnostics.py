@@ -1,0 +1,62 @@
+"""How the plant is being scanned: the values below Diagnostics, from the last snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from asyncua import ua
+
+from opcua_bms.infomodel.plan import DEVICE
+from opcua_bms.infomodel.types import DEVICE_STATES
+from opcua_bms.model.image import DeviceHealth, ScanInfo
+from opcua_bms.model.layout import Scope
+from opcua_bms.model.quality import STATUS_CODE, Quality
+from opcua_bms.model.snapshot import Snapshot
+from opcua_bms.server.values import data_value, moment
+
+V = ua.VariantType
+
+_SCAN: tuple[tuple[str, ua.VariantType, Callable[[ScanInfo], Any]], ...] = (
+    ("ScanCounter", V.UInt64, lambda s: s.counter),
+    ("ScanPeriod", V.Double, lambda s: s.period_s),
+    ("ScanDuration", V.Double, lambda s: s.duration_s),
+    ("ScanLateness", V.Double, lambda s: s.lateness_s),
+)
+_DEVICE: tuple[tuple[str, ua.VariantType, Callable[[DeviceHealth], Any]], ...] = (
+    ("State", V.Int32, lambda d: DEVICE_STATES.index(d.state)),
+    ("RoundTripP50", V.Double, lambda d: d.round_trip_p50_s),
+    ("RoundTripP95", V.Double, lambda d: d.round_trip_p95_s),
+    ("Requests", V.UInt64, lambda d: d.requests),
+    ("Timeouts", V.UInt64, lambda d: d.timeouts),
+    ("Exceptions", V.UInt64, lambda d: d.exceptions),
+    ("LastError", V.String, lambda d: d.last_error),
+    ("LastGood", V.DateTime, lambda d: moment(d.last_good_ns)),
+)
+_WAITING = int(STATUS_CODE[Quality.WAITING])
+
+
+def readers(snapshot: Callable[[], Snapshot | None]) -> dict[tuple[str, str], Callable[[int], ua.DataValue]]:
+    """Readers of every diagnostic value, by family and member."""
+
+    def of_scan(vtype: ua.VariantType, get: Callable[[ScanInfo], Any]) -> Callable[[int], ua.DataValue]:
+        def read(_: int) -> ua.DataValue:
+            last = snapshot()
+            if last is None:
+                return data_value(None, vtype, 0, _WAITING)
+            return data_value(get(last.plant.scan), vtype, last.plant.scan.frozen_ns)
+
+        return read
+
+    def of_device(vtype: ua.VariantType, get: Callable[[DeviceHealth], Any]) -> Callable[[int], ua.DataValue]:
+        def read(device: int) -> ua.DataValue:
+            last = snapshot()
+            if last is None or device >= len(last.plant.devices):
+                return data_value(None, vtype, 0, _WAITING)
+            return data_value(get(last.plant.devices[device]), vtype, last.plant.scan.frozen_ns)
+
+        return read
+
+    out = {(Scope.BMS.value, f"Diagnostics.{name}"): of_scan(vtype, get) for name, vtype, get in _SCAN}
+    out |= {(DEVICE, name): of_device(vtype, get) for name, vtype, get in _DEVICE}
+    return out

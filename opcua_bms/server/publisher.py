@@ -1,0 +1,55 @@
+"""The sink that turns each snapshot into values, events and a ServiceLevel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from opcua_bms.model.alarm import Transition
+from opcua_bms.model.image import DeviceState, Image
+from opcua_bms.model.quality import STATUS_CODE
+from opcua_bms.model.snapshot import Snapshot
+from opcua_bms.ua.store import EPOCH_TICKS, ValueStore, filetime
+
+NO_DATA, LEAST_DEGRADED, MOST_DEGRADED, HEALTHY = 1, 2, 199, 255
+"""Sub-ranges of ServiceLevel (Part 4 §6.6.2.4.2)."""
+
+
+class Publisher:
+    """Takes over frozen snapshots, one per scan; `latest` is what everything that is computed on reading uses."""
+
+    def __init__(self, store: ValueStore) -> None:
+        self._store = store
+        self.latest: Snapshot | None = None
+        self.on_transition: Callable[[Transition], None] | None = None
+        """called for each transition, after the values of its scan are in the store"""
+
+    def publish(self, snapshot: Snapshot) -> None:
+        """Commit all values of a scan at once, then tell of its transitions."""
+        plant = snapshot.plant
+        self.latest = snapshot
+        stamps = plant.stamp_ns
+        ticks = np.where(stamps > 0, stamps // 100 + EPOCH_TICKS, 0)
+        self._store.commit(
+            plant.values, plant.bits, STATUS_CODE[plant.quality], ticks, plant.quality, filetime(plant.scan.frozen_ns)
+        )
+        if self.on_transition is not None:
+            for transition in snapshot.transitions:
+                self.on_transition(transition)
+
+    def service_level(self) -> int:
+        """255 while every device answers, below 200 while some do not, 1 without any data."""
+        return NO_DATA if self.latest is None else service_level(self.latest.plant)
+
+
+def service_level(plant: Image) -> int:
+    """How good the data of a scan is as a whole."""
+    if not plant.devices:
+        return HEALTHY
+    online = sum(d.state is DeviceState.ONLINE for d in plant.devices)
+    if online == len(plant.devices):
+        return HEALTHY
+    if not any(d.state in (DeviceState.ONLINE, DeviceState.MISSED) for d in plant.devices):
+        return NO_DATA
+    return LEAST_DEGRADED + (MOST_DEGRADED - LEAST_DEGRADED) * online // len(plant.devices)
