@@ -15,6 +15,7 @@ from asyncua.server.address_space import NodeManagementService
 from asyncua.server.internal_server import InternalServer as BaseInternalServer
 
 from opcua_bms.ua.security.gate import open_gate
+from opcua_bms.ua.services.read_plan import ReadPlanner
 from opcua_bms.ua.settings import ServerSettings
 from opcua_bms.ua.space.instances import InstanceSpace
 from opcua_bms.ua.space.nodes import AddressSpace
@@ -37,6 +38,7 @@ class InternalServer(BaseInternalServer):
         self.access = settings.access if settings.gate is None else self.gate.rules
         self.store: ValueStore | None = None
         self.space: InstanceSpace | None = None
+        self.planner: ReadPlanner | None = None
         self.allow_remote_admin = False
         self.disabled_clock = True  # services.server_object keeps the time
         self.supported_tokens = settings.identity_tokens
@@ -70,6 +72,7 @@ class InternalServer(BaseInternalServer):
         """Serve `space`'s instances with the values of `store`."""
         self.store, self.space = store, space
         self.aspace.attach(space)
+        self.planner = ReadPlanner(self, store, space)
         self.subscription_service.attach(store, space)
 
     def create_session(

@@ -7,7 +7,7 @@ Extension point: `guard.processor.GuardedProcessor` overrides `_process_message`
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from asyncua import ua
 from asyncua.common.utils import ServiceError
@@ -71,7 +71,7 @@ class Processor(SubscribingProcessor):
         response.Parameters.CancelCount = session.subscription_service.queue_of(session).cancel(params.RequestHandle)
         return response
 
-    _OURS: dict[int | None, Any] = {
+    _OURS: ClassVar[dict[int | None, Any]] = {
         _READ: None,
         Ids.BrowseNextRequest_Encoding_DefaultBinary: _browse_next,
         Ids.RegisterNodesRequest_Encoding_DefaultBinary: _register_nodes,

@@ -3,13 +3,14 @@
 A part of the server is replaced by handing another class to `UaServer(settings, wiring)`; `DEFAULT` is what ships.
 
 - `protocol`: bytes of a socket → frames. Extends `guard.protocol.Protocol`, which makes a `processor`.
-- `processor`: frames → service calls. `guard.processor.GuardedProcessor` extends `processor.Processor`.
+- `processor`: frames → service calls. `lane.FastProcessor` extends `guard.processor.GuardedProcessor`, which extends
+  `processor.Processor`.
 - `session`: `guard.session.GuardedSession` extends `session.Session`.
 - `subscriptions`: `services.subscription.Subscriptions(aspace, iserver)`; `attach(store, space)` is called once the
   bulk values are known.
 - `history`: `(iserver) -> HistoryManager`.
 - `endpoints`: `(server) -> None`, called at start in place of asyncua's `_setup_server_nodes`: adds the
-  EndpointDescriptions (`server.iserver.add_endpoint`) and the channel policies (`server._policies`); None keeps asyncua's.
+  EndpointDescriptions (`server.iserver.add_endpoint`) and the channel policies (`server._policies`); None: asyncua's.
 - `attributes`, `views`, `methods`: the services of Part 4 §5.8–5.12, made with `(iserver)`.
 """
 
@@ -22,9 +23,9 @@ from typing import Any
 from asyncua.server.history import HistoryManager
 
 from opcua_bms.ua.guard.endpoints import announce
-from opcua_bms.ua.guard.processor import GuardedProcessor
 from opcua_bms.ua.guard.protocol import Protocol
 from opcua_bms.ua.guard.session import GuardedSession
+from opcua_bms.ua.lane import FastProcessor
 from opcua_bms.ua.processor import Processor
 from opcua_bms.ua.services.attribute import Attributes
 from opcua_bms.ua.services.method import Methods
@@ -38,7 +39,7 @@ class Wiring:
     """The classes of a server."""
 
     protocol: type[Protocol] = Protocol
-    processor: type[Processor] = GuardedProcessor
+    processor: type[Processor] = FastProcessor
     session: type[Session] = GuardedSession
     subscriptions: type[Subscriptions] = Subscriptions
     attributes: type[Attributes] = Attributes

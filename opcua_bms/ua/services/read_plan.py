@@ -1,0 +1,241 @@
+"""Answers to ReadRequests that come again and again: planned once, then encoded straight from the store.
+
+A plan holds where the value of each item comes from: scalars of the store by type, arrays of the store, constants,
+and whatever else through the generic path. It depends on the bytes of the request and on the rights of the user.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from asyncua import ua
+from asyncua.crypto.permission_rules import User
+from asyncua.ua.ua_binary import struct_to_binary, variant_to_binary
+
+from opcua_bms.ua.services.attribute import READ_BIT
+from opcua_bms.ua.services.read_request import Item, parse
+from opcua_bms.ua.services.scalar_rows import NO_BIT, SERVER, SOURCE, STATUS, TIMES, VALUE, ScalarRows, SmallScalar
+from opcua_bms.ua.space.binding import Binding, Kind
+from opcua_bms.ua.space.instances import InstanceSpace
+from opcua_bms.ua.space.values import BAD, cast, range_status, range_ticks, raw
+from opcua_bms.ua.store import BAD_WAITING_FOR_INITIAL_DATA, ValueStore, filetime
+
+if TYPE_CHECKING:
+    from opcua_bms.ua.internal_server import InternalServer
+
+_VALUE_ATTRIBUTE = int(ua.AttributeIds.Value)
+_SMALL = 4
+_NO_DIAGNOSTICS = b"\xff\xff\xff\xff"
+_I32 = struct.Struct("<i")
+_TICKS = struct.Struct("<q")
+_STATUS = struct.Struct("<BI")
+
+Encoder = Callable[[], bytes]
+"""Encodes one item as it is now."""
+
+
+class Plan:
+    """What answers one request: `runs` of rows of scalar groups, and encoders for all that is no scalar, in order."""
+
+    def __init__(self, count: int, groups: list[ScalarRows], runs: list[tuple[int, int, int] | Encoder]) -> None:
+        self._head = _I32.pack(count)
+        self._groups = groups
+        self._runs = runs
+        self._whole = len(groups) == 1 and len(runs) == 1
+
+    @property
+    def nbytes(self) -> int:
+        """What the plan holds in memory, about."""
+        return sum(group.nbytes for group in self._groups) + 200 * len(self._runs)
+
+    def encode(self) -> bytes:
+        """Results and DiagnosticInfos of the ReadResponse."""
+        chunks = [group.encode() for group in self._groups]
+        if self._whole:
+            return b"".join((self._head, chunks[0][0], _NO_DIAGNOSTICS))
+        parts = [self._head]
+        for run in self._runs:
+            if not isinstance(run, tuple):
+                parts.append(run())
+                continue
+            group, first, last = run
+            data, size = chunks[group]
+            if isinstance(size, int):
+                parts.append(data[first * size : last * size])
+            else:
+                parts.append(data[size[first] : size[last]])
+        parts.append(_NO_DIAGNOSTICS)
+        return b"".join(parts)
+
+
+class ReadPlanner:
+    """Makes and keeps plans; one per server, made when its store is attached."""
+
+    MOST_PLANS = 512
+    MOST_BYTES = 16 << 20
+
+    def __init__(self, iserver: InternalServer, store: ValueStore, space: InstanceSpace) -> None:
+        self._iserver = iserver
+        self._store = store
+        self._space = space
+        self._plans: OrderedDict[tuple[bytes, Hashable], tuple[Plan | None, int]] = OrderedDict()
+        self._held = 0
+        self._arrays: dict[tuple[Kind, int, int, ua.VariantType, int], bytes] = {}
+        self._arrays_of = -1
+
+    def answer(self, request: bytes, user: User) -> bytes | None:
+        """Results and DiagnosticInfos for the parameters of a Read; None: the generic path must answer."""
+        access = self._iserver.access
+        key = (request, access.rights_key(user))
+        known = self._plans.get(key)
+        if known is None:
+            plan = self._plan(request, user)
+            self._keep(key, plan)
+        else:
+            plan = known[0]
+            self._plans.move_to_end(key)
+        return None if plan is None else plan.encode()
+
+    def _keep(self, key: tuple[bytes, Hashable], plan: Plan | None) -> None:
+        size = len(key[0]) + (plan.nbytes if plan is not None else 0)
+        self._plans[key] = plan, size
+        self._held += size
+        while len(self._plans) > self.MOST_PLANS or self._held > self.MOST_BYTES:
+            _, (_, released) = self._plans.popitem(last=False)
+            self._held -= released
+
+    def _plan(self, data: bytes, user: User) -> Plan | None:
+        request = parse(data, self._iserver.limits.nodes_per_read)
+        if request is None or request.times not in TIMES or not 0 <= request.max_age < math.inf:
+            return None
+        times = TIMES[request.times]
+        encoders = [self._encoder(item, times, request.times, user) for item in request.items]
+        return self._assemble(encoders, times)
+
+    def _assemble(self, encoders: list[Binding | Encoder], times: int) -> Plan:
+        store = self._store
+        scalars = sum(1 for encoder in encoders if isinstance(encoder, Binding))
+        runs: list[tuple[int, int, int] | Encoder] = []
+        if scalars <= _SMALL:
+            for encoder in encoders:
+                if isinstance(encoder, Binding):
+                    bit = encoder.bit if encoder.kind is Kind.BIT else NO_BIT
+                    runs.append(SmallScalar(store, encoder.vtype, encoder.start, bit, times).encode)
+                else:
+                    runs.append(encoder)
+            return Plan(len(encoders), [], runs)
+        rows: dict[tuple[ua.VariantType, bool, bool], tuple[int, list[int], list[int]]] = {}
+        for encoder in encoders:
+            if not isinstance(encoder, Binding):
+                runs.append(encoder)
+                continue
+            is_bit = encoder.kind is Kind.BIT
+            key = (encoder.vtype, encoder.start >= store.n_numbers, is_bit)
+            number, slots, bits = rows.setdefault(key, (len(rows), [], []))
+            at = len(slots)
+            slots.append(encoder.start)
+            bits.append(encoder.bit if is_bit else NO_BIT)
+            last = runs[-1] if runs else None
+            if isinstance(last, tuple) and last[0] == number:
+                runs[-1] = (number, last[1], at + 1)
+            else:
+                runs.append((number, at, at + 1))
+        groups = [ScalarRows(store, key[0], slots, bits, times) for key, (_, slots, bits) in rows.items()]
+        return Plan(len(encoders), groups, runs)
+
+    # ---- items
+
+    def _encoder(self, item: Item, times: int, wanted: int, user: User) -> Binding | Encoder:
+        """The binding of a scalar of the store; for anything else a function that encodes it."""
+        binding = None
+        if item.attribute == _VALUE_ATTRIBUTE and not item.index_range and item.encoding is None:
+            binding = self._readable(item, user)
+        if binding is None or binding.kind in (Kind.NONE, Kind.COMPUTED):
+            return self._generic(item, wanted, user)
+        if binding.kind in (Kind.SLOT, Kind.BIT):
+            return binding
+        if binding.kind is Kind.CONSTANT:
+            return _constant(binding.constant, times)
+        return lambda: self._array(binding, times)
+
+    def _readable(self, item: Item, user: User) -> Binding | None:
+        """The binding of a node that the user sees and may read."""
+        space, access = self._space, self._iserver.access
+        if item.namespace != space.namespace_index or not isinstance(item.identifier, str):
+            return None
+        node_id = item.node_id
+        binding = space.resolve(node_id)
+        if binding is None or not access.may_browse(user, node_id):
+            return None
+        level = binding.member.access_level
+        if not level & access.user_access_level(user, node_id, level) & READ_BIT:
+            return None
+        return binding
+
+    def _generic(self, item: Item, wanted: int, user: User) -> Encoder:
+        service, node = self._iserver.attribute_service, item.read_value_id
+        times = ua.TimestampsToReturn(wanted)
+        return lambda: struct_to_binary(service.read_one(node, times, user, datetime.now(UTC)))
+
+    def _array(self, binding: Binding, times: int) -> bytes:
+        """An array of the store; encoded once per commit, whoever asks."""
+        store = self._store
+        if self._arrays_of != store.generation:
+            self._arrays_of = store.generation
+            self._arrays.clear()
+        key = (binding.kind, binding.start, binding.stop, binding.vtype, times)
+        known = self._arrays.get(key)
+        if known is None:
+            known = self._arrays[key] = _encode_array(store, binding, times)
+        return known
+
+
+def _encode_array(store: ValueStore, binding: Binding, times: int) -> bytes:
+    start, stop = binding.start, binding.stop
+    if binding.kind is Kind.DETAIL:
+        status = 0 if store.generation else BAD_WAITING_FOR_INITIAL_DATA
+        values: Any = store.detail[start:stop]
+    else:
+        status = range_status(store, start, stop)
+        values = cast(raw(store, start, stop), binding.vtype) if status < BAD else None
+    ticks = range_ticks(store, start, stop) if times & SOURCE else 0
+    mask = STATUS | (times & SERVER) | (SOURCE if ticks else 0)
+    if status < BAD:
+        head = struct.pack("<BBi", mask | VALUE, 0x80 | binding.vtype.value, stop - start)
+        parts = [head, np.ascontiguousarray(values).tobytes(), struct.pack("<I", status)]
+    else:
+        parts = [_STATUS.pack(mask, status)]
+    if ticks:
+        parts.append(_TICKS.pack(ticks))
+    if times & SERVER:
+        parts.append(_TICKS.pack(store.server_ticks))
+    return b"".join(parts)
+
+
+def _constant(value: ua.DataValue, times: int) -> Encoder:
+    """A constant, encoded but for its timestamps."""
+    status = value.StatusCode.value if value.StatusCode is not None else 0
+    good = status < BAD
+    head = bytes([STATUS | times | (VALUE if good else 0)])
+    if good:
+        head += variant_to_binary(value.Value or ua.Variant())
+    head += struct.pack("<I", status)
+    source, server = _ticks(value.SourceTimestamp), _ticks(value.ServerTimestamp)
+
+    def encode() -> bytes:
+        now = server or filetime(time.time_ns())
+        stamps = _TICKS.pack(source or now) if times & SOURCE else b""
+        return head + stamps + (_TICKS.pack(now) if times & SERVER else b"")
+
+    return encode
+
+
+def _ticks(when: datetime | None) -> int:
+    return 0 if when is None else ua.datetime_to_win_epoch(when)
