@@ -37,6 +37,83 @@ class Level(IntEnum):
     ACTIVE = 3
 
 
+class What(StrEnum):
+    """What a transition was; the journal and the event texts use these words."""
+
+    RAISED = "raised"
+    CLEARED = "cleared"
+    LEVEL = "level"
+    """still active, at another limit"""
+    QUALITY = "quality"
+    """the source of a retained condition stopped answering (frozen), or answers again"""
+    ACKNOWLEDGED = "acknowledged"
+    CONFIRMED = "confirmed"
+    COMMENTED = "commented"
+    ENABLED = "enabled"
+    DISABLED = "disabled"
+    SHELVED = "shelved"
+    UNSHELVED = "unshelved"
+    SUPPRESSED = "suppressed"
+    UNSUPPRESSED = "unsuppressed"
+    OUT_OF_SERVICE = "out_of_service"
+    IN_SERVICE = "in_service"
+    SILENCED = "silenced"
+    RESET = "reset"
+
+
+class Command(StrEnum):
+    """What an operator may ask of a condition; the value is the name of the Method (Part 9 §5.5–5.8)."""
+
+    ACKNOWLEDGE = "Acknowledge"
+    CONFIRM = "Confirm"
+    ADD_COMMENT = "AddComment"
+    ENABLE = "Enable"
+    DISABLE = "Disable"
+    TIMED_SHELVE = "TimedShelve"
+    ONE_SHOT_SHELVE = "OneShotShelve"
+    UNSHELVE = "Unshelve"
+    SUPPRESS = "Suppress"
+    UNSUPPRESS = "Unsuppress"
+    REMOVE_FROM_SERVICE = "RemoveFromService"
+    PLACE_IN_SERVICE = "PlaceInService"
+    SILENCE = "Silence"
+    RESET = "Reset"
+
+
+class Result(IntEnum):
+    """Answer to a command; the number is the OPC UA StatusCode (Part 9 §5.13, Part 4 §7.39)."""
+
+    GOOD = 0x00000000
+    METHOD_INVALID = 0x80750000  # BadMethodInvalid: this condition has no such state
+    INVALID_STATE = 0x80AF0000  # BadInvalidState: not latched, still active, or not acknowledged and confirmed
+    NODE_ID_INVALID = 0x80330000  # BadNodeIdInvalid: no such condition
+    EVENT_ID_UNKNOWN = 0x809A0000  # BadEventIdUnknown
+    ALREADY_ACKED = 0x80CF0000  # BadConditionBranchAlreadyAcked
+    ALREADY_CONFIRMED = 0x80D00000  # BadConditionBranchAlreadyConfirmed
+    ALREADY_ENABLED = 0x80CC0000  # BadConditionAlreadyEnabled
+    ALREADY_DISABLED = 0x80980000  # BadConditionAlreadyDisabled
+    CONDITION_DISABLED = 0x80990000  # BadConditionDisabled
+    ALREADY_SHELVED = 0x80D10000  # BadConditionAlreadyShelved
+    NOT_SHELVED = 0x80D20000  # BadConditionNotShelved
+    SHELVING_TIME_OUT_OF_RANGE = 0x80D30000  # BadShelvingTimeOutOfRange
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One command of one user to one condition.
+
+    `comment` None leaves the comment as it is (Part 9 §5.5.6: a null LocalizedText), "" empties it. `event_id` is
+    needed by Acknowledge, Confirm and AddComment, `shelving_s` (seconds) by TimedShelve.
+    """
+
+    condition: int
+    command: Command
+    user: str = ""
+    comment: str | None = None
+    event_id: bytes = b""
+    shelving_s: float = 0.0
+
+
 class Shelving(IntEnum):
     """Part 9 §5.8.17."""
 
@@ -68,6 +145,8 @@ class ConditionInfo:
     latched: bool = False
     family: str = ""
     """conditions of one cause share a family (the trip beside its limit alarm)"""
+    spare: bool = False
+    """an unnamed bit of a word: its index and NodeId are reserved, show it once its state has an event_id"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +160,20 @@ class Place:
 
     def __str__(self) -> str:
         """`Cluster03 Pack04 Cell12`, the words an operator sees."""
+        return self.text()
+
+    def text(self, element: str = "Cell") -> str:
+        """The same; of a temperature, `element` is Sensor."""
         parts = [f"Cluster{self.cluster:02d}"] if self.cluster else ([f"Stack{self.stack}"] if self.stack else ["BMS"])
         if self.pack:
             parts.append(f"Pack{self.pack:02d}")
         if self.cell:
-            parts.append(f"Cell{self.cell:02d}")
+            parts.append(f"{element}{self.cell:02d}")
         return " ".join(parts)
+
+
+NOWHERE = Place()
+"""No place applies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +195,7 @@ class ConditionState:
     last_severity: int = 1
     value: float | None = None
     limit: float | None = None
-    place: Place = Place()
+    place: Place = NOWHERE
     message: str = ""
     good: bool = True
     """quality of the condition: False while its source does not answer (frozen, not cleared)"""
@@ -117,14 +204,21 @@ class ConditionState:
     client_user: str = ""
     event_id: bytes = b""
     """of the last event; Acknowledge and Confirm must present a known one"""
+    earlier_event_ids: tuple[bytes, ...] = ()
+    """of the events before it that still refer to this activation and this level (oldest first, bounded)"""
     time_ns: int = 0
     active_since_ns: int = 0
+    active_for_s: float = 0.0
+    """how long this activation had lasted at the last event, on the monotonic clock"""
     enabled_ns: int = 0
     active_ns: int = 0
     acked_ns: int = 0
     confirmed_ns: int = 0
     shelved_ns: int = 0
     suppressed_ns: int = 0
+    out_of_service_ns: int = 0
+    silenced_ns: int = 0
+    latched_ns: int = 0
     comment_ns: int = 0
     severity_ns: int = 0
     quality_ns: int = 0
@@ -141,7 +235,6 @@ class Transition:
 
     condition: int
     """index into the engine's tuple of ConditionInfo"""
-    what: str
-    """raised, cleared, level, acknowledged, confirmed, commented, enabled, disabled, shelved, unshelved, …"""
+    what: What
     state: ConditionState
     info: ConditionInfo

@@ -1,0 +1,108 @@
+"""What one step or one command changes: collects new condition states and transitions, then makes the next state."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from opcua_bms.alarms import condition as fsm
+from opcua_bms.alarms.findings import UNSEEN
+from opcua_bms.alarms.plan import Plan
+from opcua_bms.alarms.state import EngineState
+from opcua_bms.model.alarm import ConditionState, Level, Shelving, Transition, What
+
+
+class Changes:
+    """Changes on top of `state`, at one moment (monotonic s, ns UTC)."""
+
+    def __init__(self, plan: Plan, state: EngineState, now_s: float, now_ns: int) -> None:
+        self._plan, self._state, self._now_s, self._now_ns = plan, state, now_s, now_ns
+        self._conditions: list[ConditionState] | None = None
+        self._transitions: list[Transition] = []
+        self._started = dict(state.started_s)
+        self._unshelve = dict(state.unshelve_s)
+        self._thawed: dict[tuple[int, bool], ConditionState] = {}
+
+    def current(self, c: int) -> ConditionState:
+        return self._state.conditions[c] if self._conditions is None else self._conditions[c]
+
+    def stamp(self) -> fsm.Stamp:
+        """Time and id for the next event."""
+        return fsm.Stamp(self._now_ns, self._state.event_id(len(self._transitions)))
+
+    def put(self, c: int, after: ConditionState, what: What | None) -> None:
+        """Keep a new state, and its transition if it made one."""
+        if self._conditions is None:
+            self._conditions = list(self._state.conditions)
+        self._conditions[c] = after
+        if after.shelving is Shelving.UNSHELVED:
+            self._unshelve.pop(c, None)
+        if what is None:
+            return
+        if what is What.RAISED:
+            self._started[c] = self._now_s
+        elif what is What.CLEARED:
+            self._started.pop(c, None)
+        elif what is What.SHELVED:
+            self._unshelve[c] = self._now_s + (after.unshelve_at_ns - self._now_ns) * 1e-9
+        self._transitions.append(Transition(c, what, after, self._plan.infos[c]))
+
+    def end_shelving(self) -> None:
+        """Unshelve what has been shelved for its time, in the order of the conditions."""
+        for c in sorted(c for c, at in self._unshelve.items() if at <= self._now_s):
+            self.put(c, *fsm.time_up(self.current(c), self.stamp()))
+
+    def set_quality(self, c: int, good: bool) -> None:
+        """Freeze or thaw one condition; idle ones share their new states."""
+        state = self.current(c)
+        if state.retain:
+            self.put(c, *fsm.set_quality(state, good, self.stamp()))
+            return
+        key = (id(state), good)
+        if key not in self._thawed:
+            self._thawed[key] = fsm.set_quality(state, good, self.stamp())[0]
+        self.put(c, self._thawed[key], None)
+
+    def judge(self, c: int, found: fsm.Finding, good: bool) -> None:
+        """Take over a finding; freezing or thawing in the same scan makes no event of its own."""
+        before = self.current(c)
+        if before.good is not good:
+            before = replace(before, good=good, quality_ns=self._now_ns)
+        after, what = fsm.judge(self._plan.infos[c], before, found, self.stamp())
+        if what is not None and self._state.unseen is not None and self._state.unseen[c]:
+            after = replace(after, message=after.message + UNSEEN)
+        self.put(c, after, what)
+
+    def first_outs(self, found: dict[int, fsm.Finding]) -> set[int]:
+        """Of the conditions about to be raised: the most severe of each object on which none is active."""
+        group, active = self._plan.group, self._state.active
+        rising = [
+            c for c, f in found.items() if f.level is not Level.NORMAL and not active[c] and self.current(c).enabled
+        ]
+        busy = set(group[active].tolist()) if rising else set()
+        first: dict[int, int] = {}
+        for c in sorted(rising, key=lambda c: (-found[c].severity, c)):
+            if (g := int(group[c])) not in busy:
+                first.setdefault(g, c)
+        return set(first.values())
+
+    def done(self) -> tuple[EngineState, tuple[Transition, ...]]:
+        """The next state and the transitions, in the order they were made."""
+        if self._conditions is None:
+            return self._state, ()
+        active = self._state.active
+        raised = 0
+        if self._transitions:
+            active = active.copy()
+            for t in self._transitions:
+                active[t.condition] = t.state.active
+                raised += t.what is What.RAISED
+        state = replace(
+            self._state,
+            conditions=tuple(self._conditions),
+            active=active,
+            counter=self._state.counter + len(self._transitions),
+            raised=self._state.raised + raised,
+            started_s=self._started,
+            unshelve_s=self._unshelve,
+        )
+        return state, tuple(self._transitions)

@@ -1,0 +1,120 @@
+"""From debounced signals to findings: which level a condition has, and the words for its event."""
+
+from __future__ import annotations
+
+import math
+
+from opcua_bms.alarms.condition import Finding
+from opcua_bms.alarms.plan import Comparator, Plan, Word
+from opcua_bms.alarms.rules import COUNTED_SOURCES, LIMIT_SOURCES
+from opcua_bms.alarms.signals import Scan
+from opcua_bms.alarms.state import F64, Bool, Memory
+from opcua_bms.model.alarm import NOWHERE, ConditionInfo, ConditionState, Level, Place
+from opcua_bms.model.layout import Scope
+from opcua_bms.model.topology import Topology
+
+UNSEEN = " (changed while the server was not running)"
+
+
+def duration(seconds: float) -> str:
+    """`4.2 s`, `12 min`, `3.5 h`."""
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def better(level: Level, than: Level, current: Level) -> bool:
+    """Which of two levels an exclusive condition shows: the more severe, then the side it is on, then the high one."""
+
+    def rank(one: Level) -> tuple[int, bool, int]:
+        return abs(one), one * current > 0, one
+
+    return rank(level) > rank(than)
+
+
+class Findings:
+    """Makes findings for one plant."""
+
+    def __init__(self, plan: Plan, topology: Topology) -> None:
+        self._plan = plan
+        self._several_stacks = topology.n_stacks > 1
+        self._topology = topology
+
+    def _where(self, place: Place, temperature: bool) -> str:
+        text = place.text("Sensor" if temperature else "Cell")
+        return f"Stack{place.stack} {text}" if self._several_stacks and place.cluster else text
+
+    def compared(
+        self,
+        c: int,
+        state: ConditionState,
+        on: Bool,
+        x: F64,
+        scan: Scan,
+        memory: tuple[Memory, ...],
+        started_s: float | None,
+    ) -> Finding:
+        """Finding of a condition with comparators; `x`: values of the signals, `started_s`: when it was raised."""
+        plan = self._plan
+        shown: Comparator | None = None
+        at = int(plan.first_comparator[c])
+        for j in range(at, int(plan.first_comparator[c + 1])):
+            one = plan.comparators[j]
+            if on[j] and (shown is None or better(one.level, shown.level, state.level)):
+                shown = one
+            elif one.level is state.level:
+                at = j  # what has just cleared
+        level = Level.NORMAL if shown is None else shown.level
+        one = plan.comparators[at] if shown is None else shown
+        rule, signal = one.rule, plan.signals[one.signal]
+        number = float(x[plan.signal_starts[one.signal] + one.instance])
+        numeric = rule.source in LIMIT_SOURCES | COUNTED_SOURCES
+        value = number if numeric and math.isfinite(number) else None
+        limit = (one.clear_at if shown is None else one.raise_at) if numeric else None
+        place = state.place
+        if shown is not None:
+            place = signal.place(scan.image, one.instance, memory[one.signal])
+        unit = plan.infos[c].unit
+        lasted = 0.0 if started_s is None else scan.now_s - started_s
+        return Finding(
+            level,
+            one.severity,
+            value,
+            limit,
+            place,
+            (rule.cleared if shown is None else rule.text).format(
+                title=rule.title or plan.infos[c].label,
+                place=self._where(place, "temperature" in rule.columns[0] if rule.columns else False),
+                value="n/a" if value is None else f"{value:.{rule.digits}f} {unit}".rstrip(),
+                sign=">" if rule.side == "high" else "<",
+                limit="n/a" if limit is None else f"{limit:.{rule.digits}f} {unit}".rstrip(),
+                duration=duration(lasted),
+                detail=signal.detail(scan, one.instance),
+                window=duration(rule.window_s),
+            ),
+            active_for_s=lasted,
+        )
+
+    def bit(self, info: ConditionInfo, word: Word, on: bool, lasted_s: float) -> Finding:
+        """Finding of one bit."""
+        place = self._place_of(word)
+        text = (word.rule.text if on else word.rule.cleared).format(
+            title=info.label,
+            place=self._where(place, temperature=False),
+            value="",
+            sign="",
+            limit="",
+            duration=duration(lasted_s),
+            detail=info.name,
+            window="",
+        )
+        level = Level.ACTIVE if on else Level.NORMAL
+        return Finding(level, word.rule.severity, None, None, place, text, active_for_s=lasted_s)
+
+    def _place_of(self, word: Word) -> Place:
+        t = self._topology
+        if word.scope is Scope.BMS:
+            return NOWHERE
+        if word.scope is Scope.STACK:
+            return Place(stack=word.instance + 1)
+        return Place(int(t.cluster_stack[word.instance]) + 1, int(t.cluster_number[word.instance]))
