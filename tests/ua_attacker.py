@@ -10,16 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from asyncua import ua
+from asyncua.client.client import Client
+from asyncua.common.connection import SecureConnection, TransportLimits
 from asyncua.common.utils import Buffer
+from asyncua.crypto.uacrypto import CertProperties
 from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.ua_binary import nodeid_from_binary, struct_from_binary, struct_to_binary
-from certificate_forge import NOW
+from certificate_forge import NOW, Forged
 
 from opcua_bms.ua.guard.limits import GuardLimits
 from opcua_bms.ua.security.certificates import CertificateRequest, HostNames
 from opcua_bms.ua.security.gate import Gate
 from opcua_bms.ua.security.pki import PkiStore
-from opcua_bms.ua.security.settings import SecuritySettings
+from opcua_bms.ua.security.settings import ChannelPolicy, SecuritySettings
 from opcua_bms.ua.security.users import UserDatabase
 from opcua_bms.ua.server import UaServer
 from opcua_bms.ua.settings import Limits, ServerSettings
@@ -297,3 +300,39 @@ def write_request(value: float, node: ua.NodeId = VALUE) -> ua.WriteRequest:
     item.Value = ua.DataValue(ua.Variant(value, ua.VariantType.Double))
     request.Parameters.NodesToWrite.append(item)
     return request
+
+
+async def secure_client(
+    server: UaServer,
+    forged: Forged,
+    policy: ChannelPolicy,
+    mode: ua.MessageSecurityMode = ua.MessageSecurityMode.SignAndEncrypt,
+    application_uri: str = "urn:test:client",
+) -> Client:
+    """The library's client with a forged certificate, not connected yet."""
+    client = Client(server.endpoint_url)
+    client.application_uri = application_uri
+    await client.set_security(
+        policy.value,
+        CertProperties(forged.der, "der"),
+        CertProperties(forged.key_pem, "pem"),
+        server_certificate=CertProperties(server.iserver.gate.certificate_der or b"", "der"),
+        mode=mode,
+    )
+    return client
+
+
+async def secure_open(server: UaServer, forged: Forged, policy: ChannelPolicy, receiver: Forged | None = None) -> int:
+    """The ERR code that answers an OPN with a forged certificate."""
+    gate = server.iserver.gate
+    addressed = receiver.certificate if receiver is not None else gate.certificate
+    mode = ua.MessageSecurityMode.SignAndEncrypt
+    connection = SecureConnection(policy.value(addressed, forged.certificate, forged.key, mode), TransportLimits())
+    request = ua.OpenSecureChannelRequest()
+    request.Parameters.SecurityMode = mode
+    request.Parameters.ClientNonce = ua.ByteString(b"n" * 32)
+    opening: Any = ua.MessageType.SecureOpen
+    client = await RawClient.connect(server.port)
+    await client.hello()
+    client.send(connection.message_to_binary(struct_to_binary(request), message_type=opening, request_id=1))
+    return await client.error()

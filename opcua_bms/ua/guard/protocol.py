@@ -106,15 +106,22 @@ class Protocol(OPCUAProtocol):
         if self.transport is not None:
             self.transport.abort()
 
-    def connection_lost(self, ex: BaseException | None) -> None:
+    def connection_lost(self, ex: BaseException | None) -> None:  # noqa: ARG002 - asyncio's signature
         """Free what the connection held."""
         self._reader.clear()
         self._ended = True
         self._writable.set()
         if self._timer is not None:
             self._timer.cancel()
-        if self.transport is not None and self.transport in self.iserver.asyncio_transports:
-            super().connection_lost(ex)
+        if self.transport is None or self.transport not in self.iserver.asyncio_transports:
+            return
+        self.iserver.asyncio_transports.remove(self.transport)
+        if self in self.clients:
+            self.clients.remove(self)
+        if self.processor is not None:
+            self.closing_tasks.append(asyncio.create_task(self.processor.close()))
+        if self._task is not None:
+            self._task.cancel()
 
     def data_received(self, data: bytes) -> None:
         """Queue whole frames; an illegal one is answered by ERR and ends the connection."""
