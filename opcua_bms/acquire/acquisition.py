@@ -89,24 +89,26 @@ class Acquisition:
             due_s = self._start_s + (k + self._phase) * self.period_s
             await self._pace.sleep_until(due_s)
             if k or not self._counter:  # the first image may have been early
-                on_image(self._freeze(k, self._pace.monotonic() - due_s))
+                on_image(self._freeze(k, due_s))
             now_s = self._pace.monotonic()
             k = max(k + 1, math.ceil((now_s - self._start_s) / self.period_s - self._phase))
 
     def _arrived(self, station: _Station, on_image: OnImage, frame: Frame) -> None:
         station.frame = frame
         if not self._counter and all(s.frame is not None for s in self._stations):
-            on_image(self._freeze(0, 0.0))
+            on_image(self._freeze(0, None))
 
-    def _freeze(self, k: int, lateness_s: float) -> Image:
-        """Bring the latest frames into the working image and copy it."""
+    def _freeze(self, k: int, due_s: float | None) -> Image:
+        """Bring the latest frames into the working image and copy it; `due_s` None: early, so never late."""
         self._counter += 1
         stamp_ns, now_s = self._pace.utc_ns(), self._pace.monotonic()
         work = self._work
         frames = [s.frame for s in self._stations if s.frame is not None]
         duration_s = max(f.finished_s for f in frames) - min(f.started_s for f in frames) if frames else 0.0
         health = tuple(s.freeze(k, stamp_ns, work) for s in self._stations)
-        scan = ScanInfo(self._counter, now_s, stamp_ns, self.period_s, duration_s, lateness_s)
+        scan = ScanInfo(
+            self._counter, now_s, stamp_ns, self.period_s, duration_s, 0.0 if due_s is None else now_s - due_s
+        )
         return replace(
             work,
             values=work.values.copy(),

@@ -10,9 +10,8 @@ import asyncio
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
-from pymodbus.transport import CommParams, ModbusProtocol
+from pymodbus.transport import CommParams
 
 from opcua_bms.acquire.driver import (
     BadFrame,
@@ -25,7 +24,7 @@ from opcua_bms.acquire.driver import (
 )
 from opcua_bms.acquire.modbus_frames import Answer, Codec, take
 from opcua_bms.acquire.modbus_job import Job
-from opcua_bms.errors import InternalError
+from opcua_bms.acquire.modbus_wire import Wire
 
 _LATE_KEPT = 64
 _QUIET_LIMIT_S = 0.5
@@ -39,50 +38,6 @@ class _Open:
     index: int
     sent_s: float
     deadline_s: float
-
-
-class _Wire(ModbusProtocol):
-    """One connection of pymodbus's transport layer; it ends for good when it is lost."""
-
-    def __init__(
-        self,
-        params: CommParams,
-        server_name: str,
-        received: Callable[[bytes], None],
-        lost: Callable[[_Wire], None],
-    ) -> None:
-        super().__init__(params, is_server=False)
-        if server_name:
-            create = partial(self.call_create, server_hostname=server_name)  # type: ignore[call-arg]  # typed as bare
-            self.call_create = create
-        self._received = received
-        self._lost = lost
-
-    def data_received(self, data: bytes) -> None:
-        """Past pymodbus's own buffer, which a request sent meanwhile would empty."""
-        self.callback_data(data)
-
-    def callback_data(self, data: bytes, addr: tuple[object, ...] | None = None) -> int:  # noqa: ARG002 — UDP only
-        self._received(data)
-        return len(data)
-
-    def callback_connected(self) -> None:
-        """Nothing to do: whoever connects waits for it."""
-
-    def callback_disconnected(self, exc: Exception | None) -> None:  # noqa: ARG002 — the reason changes nothing
-        self._lost(self)
-
-    def callback_new_connection(self) -> ModbusProtocol:
-        raise InternalError("a client does not listen")
-
-    def write(self, data: bytes) -> None:
-        """Past pymodbus's `send`, which keeps a history of frames for its log."""
-        self.transport.write(data)  # type: ignore[attr-defined]  # pymodbus types it as BaseTransport
-
-    def abort(self) -> None:
-        """Close at once, whatever is still to be sent."""
-        self.is_closing = True
-        self.transport.abort()  # type: ignore[attr-defined]  # as above
 
 
 class Link:
@@ -112,7 +67,7 @@ class Link:
         self._max = max_in_flight if self._strict else 1
         self._keeps_order = keeps_order and self._strict
         self._quiet_s = quiet_s
-        self._wire: _Wire | None = None
+        self._wire: Wire | None = None
         self._connecting = asyncio.Lock()
         self._attempts = 0
         self._refusal = ""
@@ -146,7 +101,7 @@ class Link:
                 return
             if self._attempts != attempts:
                 raise ConnectFailed(self._refusal)
-            wire = _Wire(self._params, self._server_name, self._received, self._lost)
+            wire = Wire(self._params, self._server_name, self._received, self._lost)
             try:
                 transport, _ = await asyncio.wait_for(wire.call_create(), self._params.timeout_connect)
             except TimeoutError:
@@ -302,7 +257,7 @@ class Link:
 
     # faults of the line
 
-    def _lost(self, wire: _Wire) -> None:
+    def _lost(self, wire: Wire) -> None:
         if wire is not self._wire:
             return
         culprit = next(iter(self._open.values()), None)

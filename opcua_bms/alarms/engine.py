@@ -179,13 +179,13 @@ class AlarmEngine:
                 c, changes.current(c), state.on, x, scan, state.memory, state.started_s.get(c)
             )
         for c, w in flipped.items():
-            word = p.words[w]
-            is_on = bool(int(state.on_bits[w]) >> (c - word.first) & 1)
+            is_on = bool(int(state.on_bits[w]) >> (c - p.words[w].first) & 1)
             lasted_s = scan.now_s - state.started_s.get(c, scan.now_s)
-            found[c] = self._findings.bit(self.infos[c], word, is_on, lasted_s)
+            found[c] = self._findings.bit(self.infos[c], w, is_on, lasted_s)
         first = changes.first_outs(found)
         for c in sorted({*found, *turned}):
-            good = bool(state.good[c]) if c < p.n_compared else bool(state.word_good[p.word_of(c)])
+            w = flipped[c] if c in flipped else p.word_of(c)
+            good = bool(state.good[c]) if c < p.n_compared else bool(state.word_good[w])
             if c in found and found[c].level is not changes.current(c).level:
                 changes.judge(c, replace(found[c], first_out=True) if c in first else found[c], good)
             elif changes.current(c).good is not good:

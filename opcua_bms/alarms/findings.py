@@ -38,7 +38,8 @@ class Findings:
     def __init__(self, plan: Plan, topology: Topology) -> None:
         self._plan = plan
         self._several_stacks = topology.n_stacks > 1
-        self._topology = topology
+        places = [_place_of(word, topology) for word in plan.words]
+        self._of_words = [(place, self._where(place, temperature=False)) for place in places]
 
     def _where(self, place: Place, temperature: bool) -> str:
         text = place.text("Sensor" if temperature else "Cell")
@@ -95,26 +96,27 @@ class Findings:
             active_for_s=lasted,
         )
 
-    def bit(self, info: ConditionInfo, word: Word, on: bool, lasted_s: float) -> Finding:
-        """Finding of one bit."""
-        place = self._place_of(word)
-        text = (word.rule.text if on else word.rule.cleared).format(
+    def bit(self, info: ConditionInfo, w: int, on: bool, lasted_s: float) -> Finding:
+        """Finding of one bit of word `w`."""
+        rule = self._plan.words[w].rule
+        place, where = self._of_words[w]
+        text = (rule.text if on else rule.cleared).format(
             title=info.label,
-            place=self._where(place, temperature=False),
+            place=where,
             value="",
             sign="",
             limit="",
-            duration=duration(lasted_s),
+            duration="" if on else duration(lasted_s),
             detail=info.name,
             window="",
         )
         level = Level.ACTIVE if on else Level.NORMAL
-        return Finding(level, word.rule.severity, None, None, place, text, active_for_s=lasted_s)
+        return Finding(level, rule.severity, None, None, place, text, active_for_s=lasted_s)
 
-    def _place_of(self, word: Word) -> Place:
-        t = self._topology
-        if word.scope is Scope.BMS:
-            return NOWHERE
-        if word.scope is Scope.STACK:
-            return Place(stack=word.instance + 1)
-        return Place(int(t.cluster_stack[word.instance]) + 1, int(t.cluster_number[word.instance]))
+
+def _place_of(word: Word, t: Topology) -> Place:
+    if word.scope is Scope.BMS:
+        return NOWHERE
+    if word.scope is Scope.STACK:
+        return Place(stack=word.instance + 1)
+    return Place(int(t.cluster_stack[word.instance]) + 1, int(t.cluster_number[word.instance]))

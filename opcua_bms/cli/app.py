@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from opcua_bms.cli import check, init, version
+from opcua_bms.cli import check, demo, fault, init, serve, simulate, snapshot, version
 
 app = typer.Typer(
     name="opcua-bms",
@@ -26,6 +26,11 @@ def root(debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")
         os.environ["OPCUA_BMS_DEBUG"] = "1"
 
 
+app.command("demo")(demo.run)
+app.command("serve")(serve.run)
 app.command("init")(init.run)
 app.command("check")(check.run)
+app.command("simulate")(simulate.run)
+app.add_typer(fault.app, name="fault")
+app.command("snapshot")(snapshot.run)
 app.command("version")(version.run)

@@ -143,9 +143,12 @@ def document(clusters_per_stack: Sequence[int], lookup: Lookup) -> dict[str, Ent
 
 
 def count_numbered(names: Iterable[str], scope: Scope) -> int:
-    """How many children of an object are numbered objects of `scope`, by their BrowseNames: a client's topology."""
+    """How many children of an object are numbered objects of `scope`, by their BrowseNames: a client's topology.
+
+    A name may come twice: a stack is a component of the BMS and notifies it.
+    """
     pattern = re.compile(rf"{name_of(scope, 1).rstrip('01')}\d+")
-    return sum(bool(pattern.fullmatch(name)) for name in names)
+    return len({name for name in names if pattern.fullmatch(name)})
 
 
 def _entry(key: Key, lookup: Lookup) -> Entry:

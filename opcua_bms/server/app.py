@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 from asyncua import ua
 from asyncua.server.address_space import AttributeValue
@@ -105,7 +106,7 @@ async def build_server(settings: ServerSettings, plant: Plant, wiring: Wiring = 
     families = SpaceBuilder(plan, layout, names, kept, plant.started_ns).families()
     families += conditions.families(lambda node: _value_of(server, node))
     space = server.attach(store, families, site, NOTIFIERS)
-    events: Subscriptions = server.iserver.subscription_service
+    events = cast(Subscriptions, server.iserver.subscription_service)
     publisher.on_transition = lambda transition: events.emit(conditions.event(transition))
     _show_service_level(server, publisher)
     return BmsServer(server, names, store, space, publisher, conditions)

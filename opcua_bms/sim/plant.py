@@ -55,8 +55,9 @@ class PlantParameters:
     c_rate: float = 0.12
     """of the steady current, per hour"""
     rest_s: float = 600.0
-    ramp_s: float = 60.0
-    """a change of mode takes this long"""
+    ramp_s: float = 300.0
+    """a change of mode takes this long: a cluster's current moves by less than 0.1 A, one step of a register, in a
+    second, so that whoever reads cluster and master within a second sees no disagreement"""
     swing: float = 0.15
     swing_s: float = 180.0
     """depth and period of the load's waves"""

@@ -71,6 +71,13 @@ class ItemSet:
             for targets in self._links.values():
                 targets -= doomed
 
+    def handles(self) -> list[tuple[int, int]]:
+        """(id, client handle) of each item."""
+        return [
+            (ident, int(item.handle[item.row_of[ident]]) if isinstance(item, VectorItems) else item.handle)
+            for ident, item in self.items.items()
+        ]
+
     # monitoring mode and triggering
 
     def set_mode(self, idents: Sequence[int], mode: int, snapshot: Snapshot | None, now: float) -> None:

@@ -26,22 +26,17 @@ class SubscribingSession(InternalSession):
     """Subscription and MonitoredItem services of one session."""
 
     subscription_service: Subscriptions
-    client_certificate: bytes | None = None
-
-    async def create_session(self, params: Any, sockname: Any = None) -> Any:
-        """CreateSession; remembers which application this is."""
-        self.client_certificate = params.ClientCertificate or None
-        return await super().create_session(params, sockname)
 
     def owner_key(self) -> Hashable:
         """Equal for sessions of the same user (Part 4 §5.14.7); None for nobody in particular.
 
-        Anonymous users are told apart by their application's certificate.
+        Anonymous users are told apart by the application that their channel proved.
         """
         name = getattr(self.user, "name", None)
         if name:
             return ("user", name)
-        return ("application", self.client_certificate) if self.client_certificate else None
+        application = getattr(self.user, "application_uri", "")
+        return ("application", application) if application else None
 
     async def close_session(self, delete_subs: bool = True) -> None:
         """CloseSession; a session that timed out leaves its subscriptions to a successor (Part 4 §5.14.7)."""

@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from asyncua import ua
 from asyncua.common.utils import ServiceError
@@ -27,12 +27,14 @@ from opcua_bms.ua.services.publish_queue import PublishQueue
 from opcua_bms.ua.services.publishing import Parameters, Subscription
 from opcua_bms.ua.services.snapshot import Snapshot
 from opcua_bms.ua.services.sources import Sources
+from opcua_bms.ua.services.subscription_methods import SubscriptionMethods
 from opcua_bms.ua.services.type_tree import TypeTree
 from opcua_bms.ua.space.instances import InstanceSpace
 from opcua_bms.ua.store import ValueStore, filetime
 
 if TYPE_CHECKING:
     from opcua_bms.ua.internal_server import InternalServer
+    from opcua_bms.ua.services.method import Methods
     from opcua_bms.ua.services.subscribing import SubscribingSession
 
 _logger = logging.getLogger(__name__)
@@ -66,6 +68,7 @@ class Subscriptions(SubscriptionService):
         self.events = EventService(aspace, self.types, lambda: datetime.now(UTC))
         self.sources = Sources(aspace, lambda: filetime(time.time_ns()))
         self.factory = ItemFactory(iserver, self.sources, self.types, self.events)
+        SubscriptionMethods(self, cast("Methods", iserver.method_service))
         self._queues: dict[ua.NodeId, PublishQueue] = {}
         self._commits: deque[Snapshot] = deque(maxlen=COMMITS_KEPT)
         self._unsampled: list[Subscription] = []

@@ -144,7 +144,7 @@ def test_a_client_needs_only_the_listed_paths() -> None:
 
 def test_topology_is_counted_from_browse_names() -> None:
     """Without it a client that knows no configuration could not tell how many clusters there are."""
-    names = ["Stack1", "Stack2", "StackType", "MaxCellVoltage", "Alarms", "Stack10"]
+    names = ["Stack1", "Stack2", "StackType", "MaxCellVoltage", "Alarms", "Stack10", "Stack2"]
     assert flat.count_numbered(names, Scope.STACK) == 3
     clusters = [name_of(Scope.CLUSTER, n) for n in range(1, 121)]
     assert flat.count_numbered([*clusters, "Container", "Cluster"], Scope.CLUSTER) == 120
