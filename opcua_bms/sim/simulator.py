@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +110,7 @@ class Simulator:
         self._control = ControlServer(self._command, self.settings.directory) if self.settings.control else None
         self.addresses: tuple[DeviceAddress, ...] = ()
         self._lost_ports: set[int] = set()
+        self._one_at_a_time = asyncio.Lock()
 
     def _device(self, cluster: int | None, plan: DevicePlan) -> Device:
         t = self.topology
@@ -185,6 +186,11 @@ class Simulator:
         return count
 
     async def _refresh(self) -> None:
+        async with self._one_at_a_time:
+            self._measure()
+            await self._settle_ports()
+
+    def _measure(self) -> None:
         if self._script.advance(self.plant.time_s, self.faults):
             _log.info("faults_changed", active=[str(f) for f in self.faults.active])
         self.plant.connect(self.topology.installed & ~self.faults.absent)
@@ -195,6 +201,8 @@ class Simulator:
         if self._master is not None:
             self._master.faults = self.faults.line_of_master()
             self._master.registers.update(self.truth.values, self.truth.bits)
+
+    async def _settle_ports(self) -> None:
         for port in self._ports:
             try:
                 await port.settle()
@@ -274,9 +282,7 @@ class Simulator:
                     "pid": os.getpid(),
                     "mode": self.plant.mode.value,
                     "time_s": self.plant.time_s,
-                    "devices": [
-                        {"name": a.name, "host": a.host, "port": a.port, "unit": a.unit} for a in self.addresses
-                    ],
+                    "devices": [asdict(a) for a in self.addresses],
                 }
             case "verbs":
                 return {"verbs": [{"usage": v.usage, "help": v.help} for v in VERBS.values()]}
