@@ -1,0 +1,121 @@
+"""A client session that sends exactly the requests that a test wants, and nothing by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+from asyncua import Client, ua
+from asyncua.ua.ua_binary import struct_from_binary
+
+READ_LIMIT_S = 10.0
+
+
+class Wire:
+    """One session over a real socket."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self.acks: list[ua.SubscriptionAcknowledgement] = []
+
+    async def request(self, request: Any, timeout: float = READ_LIMIT_S) -> Any:
+        """Send a request; its response, or the ServiceFault's code as UaStatusCodeError."""
+        data = await self.client.uaclient.protocol.send_request(request, timeout)
+        return struct_from_binary(getattr(ua, type(request).__name__.replace("Request", "Response")), data)
+
+    def send(self, request: Any, timeout: float = READ_LIMIT_S) -> asyncio.Future[Any]:
+        """Send a request and wait for its response later."""
+        return asyncio.ensure_future(self.request(request, timeout))
+
+    def publish(self, *acknowledged: tuple[int, int]) -> asyncio.Future[Any]:
+        """A Publish request that acknowledges (subscription, sequence number) pairs."""
+        acks = [ua.SubscriptionAcknowledgement(s, n) for s, n in acknowledged]
+        return self.send(ua.PublishRequest(Parameters=ua.PublishParameters(acks)))
+
+    async def next(self, *acknowledged: tuple[int, int]) -> ua.PublishResult:
+        """The answer to one Publish request."""
+        response = await self.publish(*acknowledged)
+        result: ua.PublishResult = response.Parameters
+        return result
+
+    async def values(self, n: int) -> dict[int, list[ua.DataValue]]:
+        """Publish until `n` data changes came; they, by client handle."""
+        found: dict[int, list[ua.DataValue]] = {}
+        while sum(len(v) for v in found.values()) < n:
+            for note in data_changes(await self.next()):
+                found.setdefault(note.ClientHandle, []).append(note.Value)
+        return found
+
+    async def events(self, n: int) -> list[ua.EventFieldList]:
+        """Publish until `n` events came."""
+        found: list[ua.EventFieldList] = []
+        while len(found) < n:
+            found += event_fields(await self.next())
+        return found
+
+    async def subscribe(self, interval: float = 50.0, **parameters: Any) -> int:
+        """CreateSubscription; its id."""
+        return int((await self.create_subscription(interval, **parameters)).SubscriptionId)
+
+    async def create_subscription(self, interval: float = 50.0, **parameters: Any) -> ua.CreateSubscriptionResult:
+        """CreateSubscription."""
+        chosen = {
+            "RequestedLifetimeCount": 1000,
+            "RequestedMaxKeepAliveCount": 50,
+            "MaxNotificationsPerPublish": 0,
+            "PublishingEnabled": True,
+            "Priority": 0,
+            **parameters,
+        }
+        request = ua.CreateSubscriptionRequest(
+            Parameters=ua.CreateSubscriptionParameters(RequestedPublishingInterval=interval, **chosen)
+        )
+        result: ua.CreateSubscriptionResult = (await self.request(request)).Parameters
+        return result
+
+    async def monitor(
+        self, subscription: int, *items: ua.MonitoredItemCreateRequest, times: int = ua.TimestampsToReturn.Both
+    ) -> list[ua.MonitoredItemCreateResult]:
+        """CreateMonitoredItems."""
+        parameters = ua.CreateMonitoredItemsParameters(subscription, ua.TimestampsToReturn(times), list(items))
+        response = await self.request(ua.CreateMonitoredItemsRequest(Parameters=parameters))
+        return list(response.Results)
+
+    async def call(self, object_id: ua.NodeId, method_id: ua.NodeId, *arguments: ua.Variant) -> ua.CallMethodResult:
+        """Call one method."""
+        method = ua.CallMethodRequest(object_id, method_id, list(arguments))
+        response = await self.request(ua.CallRequest(Parameters=ua.CallParameters([method])))
+        result: ua.CallMethodResult = response.Results[0]
+        return result
+
+
+@contextlib.asynccontextmanager
+async def wire(url: str) -> AsyncIterator[Wire]:
+    """A connected session."""
+    client = Client(url)
+    await client.connect()
+    try:
+        yield Wire(client)
+    finally:
+        with contextlib.suppress(ConnectionError, ua.UaError, asyncio.TimeoutError):
+            await client.disconnect()
+
+
+def data_changes(result: ua.PublishResult) -> list[ua.MonitoredItemNotification]:
+    """The data changes of a message."""
+    parts: Sequence[Any] = result.NotificationMessage.NotificationData or []
+    return [n for part in parts if isinstance(part, ua.DataChangeNotification) for n in part.MonitoredItems]
+
+
+def event_fields(result: ua.PublishResult) -> list[ua.EventFieldList]:
+    """The events of a message."""
+    parts: Sequence[Any] = result.NotificationMessage.NotificationData or []
+    return [e for part in parts if isinstance(part, ua.EventNotificationList) for e in part.Events]
+
+
+def status_changes(result: ua.PublishResult) -> list[int]:
+    """The codes of the StatusChangeNotifications of a message."""
+    parts: Sequence[Any] = result.NotificationMessage.NotificationData or []
+    return [int(part.Status.value) for part in parts if isinstance(part, ua.StatusChangeNotification)]
