@@ -12,7 +12,8 @@ from opcua_bms.model.layout import Layout
 from opcua_bms.model.quality import Quality
 from opcua_bms.model.snapshot import Snapshot
 from opcua_bms.model.topology import ClusterShape, PackShape, StackShape, Topology
-from opcua_bms.server.app import Plant
+from opcua_bms.server.app import BmsServer, Plant, build_server
+from opcua_bms.ua.settings import ServerSettings
 
 FROZEN_NS = 1_800_000_000_000_000_000
 STARTED_NS = 1_799_999_999_000_000_000
@@ -91,3 +92,10 @@ def snapshot(
 ) -> Snapshot:
     """A snapshot of a frozen image."""
     return Snapshot(plant_image.freeze(), tuple(conditions), tuple(transitions))
+
+
+async def serve(topology: Topology) -> BmsServer:
+    """A started server of a synthetic plant, on a free port."""
+    server = await build_server(ServerSettings(endpoint_url="opc.tcp://127.0.0.1:0/"), plant(topology))
+    await server.start()
+    return server

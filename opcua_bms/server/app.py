@@ -75,6 +75,11 @@ class BmsServer:
         """Where clients connect; with the real port once started."""
         return self.ua.endpoint_url
 
+    @property
+    def node_count(self) -> int:
+        """How many nodes the plant has."""
+        return self.space.tree.node_count
+
     async def start(self) -> None:
         """Listen; all values are BadWaitingForInitialData until the first snapshot."""
         await self.ua.start()
