@@ -13,9 +13,12 @@ from asyncua.common.node import Node
 from asyncua.crypto.permission_rules import User, UserRole
 from asyncua.server.address_space import NodeManagementService
 from asyncua.server.internal_server import InternalServer as BaseInternalServer
+from asyncua.server.internal_server import ServerDesc
 
 from opcua_bms.ua.security.gate import open_gate
+from opcua_bms.ua.services.diagnostics import Diagnostics
 from opcua_bms.ua.services.read_plan import ReadPlanner
+from opcua_bms.ua.services.server_object import ServerObject
 from opcua_bms.ua.settings import ServerSettings
 from opcua_bms.ua.space.instances import InstanceSpace
 from opcua_bms.ua.space.nodes import AddressSpace
@@ -65,6 +68,8 @@ class InternalServer(BaseInternalServer):
         self.isession = self.wiring.session(
             self, aspace, self.subscription_service, "Internal", user=User(role=UserRole.Admin)
         )
+        self.diagnostics = Diagnostics(self)
+        self.server_object = ServerObject(self, self.diagnostics)
         self.current_time_node = Node(self.isession, ua.NodeId(ua.ObjectIds.Server_ServerStatus_CurrentTime))
         self.server_status_node = Node(self.isession, ua.NodeId(ua.ObjectIds.Server_ServerStatus))
 
@@ -74,6 +79,12 @@ class InternalServer(BaseInternalServer):
         self.aspace.attach(space)
         self.planner = ReadPlanner(self, store, space)
         self.subscription_service.attach(store, space)
+
+    async def start(self) -> None:
+        """Serve; the Server object keeps its own time."""
+        for endpoint in self.endpoints:
+            self._known_servers[endpoint.Server.ApplicationUri] = ServerDesc(endpoint.Server)
+        self.server_object.started()
 
     def create_session(
         self,

@@ -53,6 +53,14 @@ class FastProcessor(GuardedProcessor):
                 return True
         return await super().process_message(seqhdr, body)
 
+    def send_response(
+        self, requesthandle: Any, seqhdr: Any, response: Any, msgtype: Any = ua.MessageType.SecureMessage
+    ) -> None:
+        """Send, and count what was refused."""
+        if isinstance(response, ua.ServiceFault):
+            self.iserver.diagnostics.rejected(response.ResponseHeader.ServiceResult.value)
+        super().send_response(requesthandle, seqhdr, response, msgtype)
+
     def _serve_frame(self, frame: bytes) -> bool:
         """Whether the frame of a channel without security was a usual Read, which has been answered."""
         if not frame.startswith(_MESSAGE) or len(frame) < 32 or frame[24:28] != _READ or not self.fast_lane_open():
@@ -96,6 +104,7 @@ class FastProcessor(GuardedProcessor):
             return None
         self.session_last_activity = time.monotonic()
         session.touch()
+        session.count(ua.ObjectIds.ReadRequest_Encoding_DefaultBinary)
         return _RESPONSE_HEAD.pack(_ANSWER, filetime(time.time_ns()), handle, 0) + results
 
     def _fits(self, answer: bytes) -> bool:

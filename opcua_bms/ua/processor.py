@@ -36,7 +36,17 @@ class Processor(SubscribingProcessor):
         """Serve what asyncua answers wrongly or not at all; the rest is its own."""
         number = typeid.Identifier if typeid.NamespaceIndex == 0 else None
         session = self.session
-        if session is None or not session.is_activated() or number not in self._OURS:
+        if session is None or not session.is_activated() or not isinstance(number, int):
+            return await super()._process_message(typeid, requesthdr, seqhdr, body)
+        session.count(number)
+        try:
+            return await self._serve(session, number, typeid, requesthdr, seqhdr, body)
+        except Exception:
+            session.count(number, failed=True)
+            raise
+
+    async def _serve(self, session: Session, number: int, typeid: Any, requesthdr: Any, seqhdr: Any, body: Any) -> Any:
+        if number not in self._OURS:
             return await super()._process_message(typeid, requesthdr, seqhdr, body)
         self.session_last_activity = time.monotonic()
         session.touch()

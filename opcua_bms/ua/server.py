@@ -25,9 +25,11 @@ from asyncua import Server, ua
 from opcua_bms.errors import AddressInUseError
 from opcua_bms.ua.binary import BinaryServer
 from opcua_bms.ua.internal_server import InternalServer
+from opcua_bms.ua.services.method import Handler
 from opcua_bms.ua.settings import ServerSettings
 from opcua_bms.ua.space.blueprint import Family
 from opcua_bms.ua.space.instances import InstanceSpace, RootReference
+from opcua_bms.ua.space.standard import correct
 from opcua_bms.ua.store import ValueStore
 from opcua_bms.ua.wiring import DEFAULT, Wiring
 
@@ -84,15 +86,8 @@ class UaServer:
     async def init(self) -> None:
         """Load namespace 0, certificate and key; must come first."""
         await self.server.init()
-        build = self.settings.build
-        await self.server.set_build_info(
-            self.settings.product_uri,
-            build.manufacturer_name,
-            build.product_name,
-            build.software_version,
-            build.build_number,
-            build.build_date,
-        )
+        correct(self.iserver.aspace)
+        self.iserver.server_object.fill()
         if self.settings.certificate is not None and self.settings.private_key is not None:
             await self.server.load_certificate(self.settings.certificate, _format(self.settings.certificate))
             await self.server.load_private_key(self.settings.private_key, format=_format(self.settings.private_key))
@@ -150,8 +145,17 @@ class UaServer:
                 endpoint.EndpointUrl = self.endpoint_url
                 endpoint.Server.DiscoveryUrls = [self.endpoint_url]
 
+    async def set_service_level(self, level: int) -> None:
+        """How well this server serves: 0 maintenance, 1 no data, 2–199 degraded, 200–255 healthy (Part 4 §6.6.2.4.2)."""
+        await self.iserver.server_object.set_service_level(level)
+
+    def bind_method(self, method_id: ua.NodeId, handler: Handler) -> None:
+        """Serve a Method: of a type (for all its instances) or of one instance; see `services.method`."""
+        self.iserver.method_service.bind(method_id, handler)
+
     async def stop(self, reason: str = "", seconds_till_shutdown: float = 0.0) -> None:
         """Tell clients, wait, close every connection."""
+        self.iserver.server_object.stopping(reason, seconds_till_shutdown)
         if seconds_till_shutdown > 0:
             await asyncio.sleep(seconds_till_shutdown)
         await self.server.stop()

@@ -6,16 +6,21 @@ point: `guard.session.GuardedSession` overrides what concerns tokens, timeouts a
 
 from __future__ import annotations
 
+import asyncio
+import time
 from contextvars import ContextVar
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from asyncua import ua
+from asyncua.server.internal_session import SessionState
 
 from opcua_bms.ua.services.continuation import ContinuationPoints
 from opcua_bms.ua.services.subscribing import SubscribingSession
 
 if TYPE_CHECKING:
     from opcua_bms.ua.internal_server import InternalServer
+    from opcua_bms.ua.services.view import Rest
 
 _CALLER: ContextVar[Session | None] = ContextVar("_CALLER", default=None)
 
@@ -32,7 +37,34 @@ class Session(SubscribingSession):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.continuation_points = ContinuationPoints(self.iserver.limits.browse_continuation_points)
+        points = self.iserver.limits.browse_continuation_points
+        self.continuation_points: ContinuationPoints[Rest] = ContinuationPoints(points)
+        self.client_description: ua.ApplicationDescription | None = None
+        self.endpoint_url: str | None = None
+        self.connected_at = datetime.now(UTC)
+        self.requests: dict[int, list[int]] = {}
+        """request type (its encoding's number in namespace 0) → [all, failed]"""
+
+    @property
+    def last_contact(self) -> datetime:
+        """When the client last asked for something."""
+        return datetime.now(UTC) - timedelta(seconds=time.monotonic() - self._last_activity)
+
+    def count(self, number: int, failed: bool = False) -> None:
+        """Count a request, or that it failed."""
+        counter = self.requests.setdefault(number, [0, 0])
+        counter[failed] += 1
+
+    async def create_session(self, params: ua.CreateSessionParameters, sockname: Any = None) -> Any:
+        """CreateSession (Part 4 §5.7.2)."""
+        self.client_description, self.endpoint_url = params.ClientDescription, params.EndpointUrl
+        return await super().create_session(params, sockname)
+
+    @property
+    def disconnected(self) -> bool:
+        """Whether the connection of the session is gone."""
+        processor = getattr(self, "processor", None)  # set by the guard, once a connection is bound
+        return processor is not None and bool(processor._transport.is_closing())
 
     async def read(self, params: ua.ReadParameters) -> list[ua.DataValue]:
         """Read (Part 4 §5.11.2)."""
@@ -77,4 +109,7 @@ class Session(SubscribingSession):
     async def close_session(self, delete_subs: bool = True) -> None:
         """End the session; what it held is released."""
         self.continuation_points.clear()
+        if self.external and self.state is SessionState.Activated:
+            timed_out = self._timeout_task is not None and asyncio.current_task() is self._timeout_task
+            self.iserver.diagnostics.session_ended(timed_out, not timed_out and self.disconnected)
         await super().close_session(delete_subs)

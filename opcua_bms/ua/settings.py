@@ -81,5 +81,7 @@ class ServerSettings:
     """channels, users and roles; it then decides alone, also over `access`, policies, tokens and certificates above"""
     limits: Limits = field(default_factory=Limits)
     server_profiles: tuple[str, ...] = ("http://opcfoundation.org/UA-Profile/Server/StandardUA2017",)
+    auditing: bool = False
+    """whether audit events are raised"""
     locale_ids: tuple[str, ...] = ("en",)
     conformance_units: tuple[str, ...] = ()

@@ -148,6 +148,11 @@ class Tree:
             return None
         return branch, instance, branch.members[member]
 
+    @property
+    def node_count(self) -> int:
+        """How many nodes there are, looked at or not."""
+        return sum(branch.count * len(branch.family.blueprint.members) for branch in self.branches.values())
+
     def nodes(self) -> Iterator[str]:
         """The identifiers of all nodes, parents first; a generator, because there may be millions."""
         for branch in self.branches.values():
