@@ -118,7 +118,7 @@ class Acquisition:
             measured_s=work.measured_s.copy(),
             scan=scan,
             devices=health,
-        ).freeze()
+        )
 
 
 class _Station:

@@ -14,7 +14,7 @@ from asyncua.ua.object_ids import ObjectIds
 from opcua_bms.infomodel.members import WordLabels
 from opcua_bms.infomodel.plan import instance_plan
 from opcua_bms.infomodel.types import NAMESPACE_URI, NODE_IDS_FILE, NODESET_FILE
-from opcua_bms.model.alarm import ConditionInfo
+from opcua_bms.model.alarm import ConditionInfo, ConditionState, Transition
 from opcua_bms.model.layout import Layout
 from opcua_bms.model.snapshot import Snapshot
 from opcua_bms.model.topology import Topology
@@ -57,7 +57,7 @@ class Plant:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BmsServer:
-    """A server with the instances of one plant; a Sink of its snapshots."""
+    """A server with the instances of one plant; a Sink of its snapshots and a ConditionSink of what operators do."""
 
     ua: UaServer
     names: Names
@@ -69,6 +69,10 @@ class BmsServer:
     def publish(self, snapshot: Snapshot) -> None:
         """Show a snapshot: values first, then the events of its transitions."""
         self.publisher.publish(snapshot)
+
+    def publish_conditions(self, conditions: Sequence[ConditionState], transitions: Sequence[Transition]) -> None:
+        """Show conditions that changed between two scans, and send the events of what led to them."""
+        self.publisher.publish_conditions(conditions, transitions)
 
     @property
     def endpoint_url(self) -> str:
@@ -105,7 +109,7 @@ async def build_server(settings: ServerSettings, plant: Plant, wiring: Wiring = 
         return publisher.latest
 
     plan = instance_plan(plant.topology, plant.word_labels, plant.provided, plant.devices, plant.infos)
-    conditions = ConditionBook(plan, plant.infos, names, latest)
+    conditions = ConditionBook(plan, plant.infos, names, publisher)
     health = HealthBook(plant.topology, layout, tuple(plant.infos), latest)
     kept = health.readers() | diagnostics.readers(latest)
     families = SpaceBuilder(plan, layout, names, kept, plant.started_ns).families()

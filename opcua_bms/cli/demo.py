@@ -1,0 +1,31 @@
+"""`opcua-bms demo`: everything on one machine, simulated hardware included."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def run(
+    endpoint: Annotated[
+        str | None, typer.Option(help="opc.tcp://HOST:PORT; default: port 4840, or a free one if that is taken.")
+    ] = None,
+    clusters: Annotated[int, typer.Option(help="Clusters of the plant.", min=1, max=200)] = 20,
+    packs: Annotated[int, typer.Option(help="Packs per cluster.", min=1, max=100)] = 25,
+    period: Annotated[float, typer.Option(help="Seconds between scans.", min=0.05, max=3600)] = 1.0,
+    seed: Annotated[int, typer.Option(help="Same seed, same plant.")] = 0,
+    log_level: Annotated[str, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")] = "WARNING",
+) -> None:
+    """Show the product with a simulated plant, on this machine only."""
+    from opcua_bms.errors import UsageError
+    from opcua_bms.runtime.demo import DemoSettings, demo
+    from opcua_bms.runtime.logs import configure
+    from opcua_bms.runtime.loop import run as run_loop
+    from opcua_bms.runtime.security import is_loopback
+
+    if endpoint is not None and not is_loopback(endpoint):
+        raise UsageError(f"--endpoint: the demo has no security, so it stays on 127.0.0.1 (got '{endpoint}')")
+    configure(log_level)
+    settings = DemoSettings(endpoint, clusters, packs, period, seed)
+    run_loop(lambda stop: demo(settings, stop))

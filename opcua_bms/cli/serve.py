@@ -1,0 +1,33 @@
+"""`opcua-bms serve`: one site, until it is told to stop."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def run(
+    file: Annotated[Path | None, typer.Argument(help="Configuration file.")] = None,
+    config: Annotated[Path | None, typer.Option("--config", help="The same, as an option.")] = None,
+    endpoint: Annotated[str | None, typer.Option(help="opc.tcp://HOST:PORT; over the file's.")] = None,
+    insecure_demo_access: Annotated[
+        bool,
+        typer.Option("--insecure-demo-access", help="Anonymous clients without security may observe; loopback only."),
+    ] = False,
+    log_level: Annotated[str, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")] = "INFO",
+) -> None:
+    """Serve a site over OPC UA."""
+    import os
+
+    from opcua_bms.config.load import find
+    from opcua_bms.runtime.logs import configure
+    from opcua_bms.runtime.loop import run as run_loop
+    from opcua_bms.runtime.serve import Overrides, application, read, serve
+
+    configure(log_level)
+    path = find(file or config, os.environ)
+    site, document = read(path, Overrides(endpoint))
+    app = application(site, document, path.parent, demo_access=insecure_demo_access)
+    run_loop(lambda stop: serve(app, stop))

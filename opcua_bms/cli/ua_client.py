@@ -1,0 +1,109 @@
+"""An OPC UA client for the verbs that ask a running server."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from asyncua import Client, ua
+from asyncua.ua.attribute_ids import AttributeIds
+from asyncua.ua.uaerrors import UaError
+
+from opcua_bms.errors import UnreachableError
+from opcua_bms.infomodel.flat import Entry, Found, count_numbered, document, paths
+from opcua_bms.infomodel.paths import ROOT, name_of
+from opcua_bms.infomodel.types import NAMESPACE_URI
+from opcua_bms.model.layout import Scope
+
+BATCH = 500
+_RETRY_S = 0.2
+_SCAN_COUNTER = f"{ROOT}.Diagnostics.ScanCounter"
+
+
+@asynccontextmanager
+async def connected(endpoint: str, wait_s: float) -> AsyncIterator[Client]:
+    """A session without security; tries again until `wait_s` have passed. UnreachableError: nobody lets us in."""
+    deadline = time.monotonic() + wait_s
+    while True:
+        client = Client(endpoint, timeout=max(1.0, wait_s))
+        try:
+            await client.connect()
+            break
+        except (OSError, TimeoutError, ConnectionError) as error:
+            if time.monotonic() >= deadline:
+                raise UnreachableError(f"{endpoint} does not answer: {error or type(error).__name__}") from None
+        except UaError as error:
+            raise UnreachableError(f"{endpoint} does not let us in: {error}") from None
+        await asyncio.sleep(_RETRY_S)
+    try:
+        yield client
+    finally:
+        await client.disconnect()
+
+
+async def flat(endpoint: str, wait_s: float) -> dict[str, Entry]:
+    """The user's flat document of a running server, after its first complete scan."""
+    deadline = time.monotonic() + wait_s
+    async with connected(endpoint, wait_s) as client:
+        site = await _site(client)
+        while not await _scanned(client, site):
+            if time.monotonic() >= deadline:
+                raise UnreachableError(f"{endpoint} has no complete scan yet; more time: --wait")
+            await asyncio.sleep(_RETRY_S)
+        clusters = await _clusters(client, site)
+        found = await read(client, site, paths(clusters))
+        return document(clusters, lambda path: found[path])
+
+
+async def read(client: Client, site: int, wanted: Sequence[str]) -> dict[str, Found]:
+    """(value, StatusCode) of nodes of the site by the texts of their NodeIds."""
+    out: dict[str, Found] = {}
+    for start in range(0, len(wanted), BATCH):
+        batch = wanted[start : start + BATCH]
+        rows = await client.uaclient.read_attributes([_node(p, site) for p in batch], AttributeIds.Value)
+        for path, row in zip(batch, rows, strict=True):
+            value = row.Value.Value if row.Value is not None else None
+            status = row.StatusCode.value if row.StatusCode is not None else 0
+            out[path] = (_plain(value), status)
+    return out
+
+
+def _node(path: str, site: int) -> ua.NodeId:
+    return ua.NodeId(ua.String(path), ua.Int16(site))
+
+
+def _plain(value: object) -> object:
+    """Texts as str, so that the flat document needs no OPC UA types."""
+    if isinstance(value, list):
+        return [item.Text or "" if isinstance(item, ua.LocalizedText) else item for item in value]
+    return value
+
+
+async def _site(client: Client) -> int:
+    """The namespace of the plant's own nodes: that of the BMS object."""
+    uris = await client.get_namespace_array()
+    if NAMESPACE_URI not in uris:
+        raise UnreachableError("the server that answers there is no opcua-bms")
+    for child in await client.nodes.objects.get_children():
+        if child.nodeid.Identifier == ROOT:
+            return int(child.nodeid.NamespaceIndex)
+    raise UnreachableError("the server has no BMS object; a client without rights does not see it")
+
+
+async def _scanned(client: Client, site: int) -> bool:
+    found = await read(client, site, [_SCAN_COUNTER])
+    value, status = found[_SCAN_COUNTER]
+    return not status and isinstance(value, int) and value > 0
+
+
+async def _clusters(client: Client, site: int) -> list[int]:
+    """Clusters of each stack."""
+    stacks = count_numbered(await _names(client, _node(ROOT, site)), Scope.STACK)
+    nodes = [_node(f"{ROOT}.{name_of(Scope.STACK, s)}", site) for s in range(1, stacks + 1)]
+    return [count_numbered(await _names(client, node), Scope.CLUSTER) for node in nodes]
+
+
+async def _names(client: Client, node: ua.NodeId) -> list[str]:
+    return [r.BrowseName.Name or "" for r in await client.get_node(node).get_children_descriptions()]

@@ -1,0 +1,104 @@
+"""The running program: acquisition feeds the pipeline, the pipeline feeds every sink, once per scan."""
+
+from __future__ import annotations
+
+import gc
+import os
+import time
+from collections.abc import Sequence
+
+from opcua_bms.acquire.acquisition import Acquisition, bound_slots
+from opcua_bms.acquire.modbus import ModbusLines
+from opcua_bms.acquire.pace import SystemPace
+from opcua_bms.alarms.engine import AlarmEngine
+from opcua_bms.alarms.plan import Device
+from opcua_bms.alarms.rules import Rule
+from opcua_bms.model.image import Image
+from opcua_bms.pipeline import Pipeline
+from opcua_bms.ports import Sink
+from opcua_bms.reduce import Reducer
+from opcua_bms.reduce.reducer import ReduceSettings
+from opcua_bms.runtime.plant import Plant
+from opcua_bms.server.app import BmsServer, build_server
+from opcua_bms.server.app import Plant as ServedPlant
+from opcua_bms.ua.settings import ServerSettings
+
+
+def alarm_engine(plant: Plant, rules: Sequence[Rule]) -> AlarmEngine:
+    """All conditions that the site's devices can raise."""
+    return AlarmEngine(
+        plant.topology,
+        plant.layout,
+        rules,
+        plant.labels,
+        [Device(d.name, p.clusters) for d, p in zip(plant.devices, plant.placed, strict=True)],
+        bound=bound_slots(plant.devices, plant.layout),
+    )
+
+
+class Application:
+    """One site, from its devices to its clients."""
+
+    def __init__(self, plant: Plant, rules: Sequence[Rule], settings: ServerSettings) -> None:
+        self.plant = plant
+        self._settings = settings
+        scan = plant.config.scan
+        bound = bound_slots(plant.devices, plant.layout)
+        reducing = ReduceSettings(scan.required_share, scan.least_share)
+        self.engine = alarm_engine(plant, rules)
+        self._pipeline = Pipeline(Reducer(plant.topology, plant.layout, bound, plant.steps, reducing), self.engine)
+        self._state = self.engine.initial(os.urandom(8))
+        pace = SystemPace()
+        self._lines = ModbusLines(pace.monotonic)
+        self.acquisition = Acquisition(
+            plant.devices,
+            plant.topology,
+            plant.layout,
+            scan.period_s,
+            lambda device: self._lines.for_device(device, scan.period_s),
+            pace,
+            freeze_phase=scan.freeze_fraction,
+            hard_limit_periods=int(scan.hard_limit_periods),
+        )
+        self.server: BmsServer | None = None
+        self._sinks: list[Sink] = []
+
+    def add_sink(self, sink: Sink) -> None:
+        """Show every snapshot to `sink` too; the server comes first."""
+        self._sinks.append(sink)
+
+    async def start(self) -> BmsServer:
+        """Open the endpoint; values are BadWaitingForInitialData until the first scan."""
+        plant = self.plant
+        bound = self.acquisition.bound
+        served = ServedPlant(
+            plant.topology,
+            plant.layout,
+            plant.config.site.namespace_uri,
+            time.time_ns(),
+            plant.labels,
+            [name for name, column in plant.layout.columns.items() if bound[column.slots].any()],
+            [device.name for device in plant.devices],
+            self.engine.infos,
+        )
+        server = await build_server(self._settings, served)
+        await server.start()
+        self.server = server
+        self._sinks.insert(0, server)
+        gc.collect()
+        gc.freeze()  # what start-up made lives as long as the process: no collection need look at it again
+        return server
+
+    async def run(self) -> None:
+        """Scan and publish until cancelled."""
+        await self.acquisition.run(self._on_image)
+
+    async def stop(self, reason: str) -> None:
+        """Tell clients, and close."""
+        if self.server is not None:
+            await self.server.stop(reason)
+
+    def _on_image(self, image: Image) -> None:
+        self._state, snapshot = self._pipeline.advance(self._state, image)
+        for sink in self._sinks:
+            sink.publish(snapshot)

@@ -1,0 +1,157 @@
+"""The demonstration: a simulated plant in a process of its own, and the real server in front of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from opcua_bms.config.load import validate
+from opcua_bms.config.models import Config
+from opcua_bms.document import Document
+from opcua_bms.errors import AddressInUseError, UnreachableError
+from opcua_bms.runtime.application import Application
+from opcua_bms.runtime.loop import until
+from opcua_bms.runtime.ready import Ready
+from opcua_bms.runtime.serve import application, describe
+
+DEFAULT_ENDPOINT = "opc.tcp://127.0.0.1:4840"
+ANY_PORT = "opc.tcp://127.0.0.1:0"
+_START_S, _END_S = 20.0, 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class DemoSettings:
+    """`endpoint` None: the usual one, or a free port where that is taken. Pack counts are per cluster."""
+
+    endpoint: str | None = None
+    clusters: int = 20
+    packs: int = 25
+    period_s: float = 1.0
+    seed: int = 0
+
+
+@contextlib.asynccontextmanager
+async def simulator(settings: DemoSettings) -> AsyncIterator[asyncio.subprocess.Process]:
+    """The simulator's process; it ends when we do, whatever ends us, because its standard input closes."""
+    arguments = ["simulate", "--clusters", settings.clusters, "--packs", settings.packs, "--seed", settings.seed]
+    arguments += ["--tick", min(0.5, settings.period_s / 2), "--move", "--json", "--until-eof", "--kind", "demo"]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "opcua_bms",
+        *map(str, arguments),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        start_new_session=True,  # a Ctrl-C is ours to pass on, in the right order
+    )
+    try:
+        yield process
+    finally:
+        if process.stdin is not None:
+            process.stdin.close()
+        try:
+            await asyncio.wait_for(process.wait(), _END_S)
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+
+
+async def addresses(process: asyncio.subprocess.Process) -> list[dict[str, Any]]:
+    """Where the simulated devices are. UnreachableError: the simulator did not start."""
+    if process.stdout is None:
+        raise UnreachableError("the simulator has no output to read")
+    try:
+        line = await asyncio.wait_for(process.stdout.readline(), _START_S)
+    except TimeoutError:
+        raise UnreachableError(f"the simulator was not ready after {_START_S:g} s") from None
+    if not line.startswith(b"READY "):
+        raise UnreachableError("the simulator did not start; its own message is above")
+    found: list[dict[str, Any]] = json.loads(line.removeprefix(b"READY "))
+    return found
+
+
+def configuration(settings: DemoSettings, devices: list[dict[str, Any]], endpoint: str) -> tuple[Config, Document]:
+    """A configuration like one in a file: whoever may connect may observe and operate alarms, never write."""
+    lines = [
+        "[site]\nname = 'Demo plant'",
+        f"[scan]\nperiod_s = {settings.period_s}",
+        f"[opcua]\nendpoint = '{endpoint}'\nanonymous = 'operate'\npolicy_none = true",
+        f"[[stacks]]\nclusters = {settings.clusters}\npacks = {settings.packs}",
+        f"series = {10 * settings.packs}\nparallel = 4",
+    ]
+    for d in devices:
+        lines.append(
+            f"[[devices]]\nname = '{d['name']}'\nprofile = '{d['profile']}'\nhost = '{d['host']}'\nport = {d['port']}\n"
+            f"unit = {d['unit']}\nwrite_life = true"
+        )
+        if d["cluster"] is not None:
+            lines.append(f"clusters = '{d['cluster'] + 1}'")
+    document = Document("\n".join(lines), "demo")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("OPCUA_BMS_")}
+    return validate(document, environment), document
+
+
+async def demo(settings: DemoSettings, stop: asyncio.Event) -> None:
+    """Run until `stop`."""
+    async with simulator(settings) as process:
+        # the server is built while the simulator starts: its devices' ports are all that it waits for
+        app = await _started(settings, await addresses(process))
+        try:
+            await until(stop, _both(app, process))
+        finally:
+            await app.stop("the demo was stopped")
+
+
+async def _started(settings: DemoSettings, devices: list[dict[str, Any]]) -> Application:
+    wanted = settings.endpoint or DEFAULT_ENDPOINT
+    for endpoint in (wanted, ANY_PORT):
+        config, document = configuration(settings, devices, endpoint)
+        app = application(config, document, Path.cwd())
+        app.add_sink(Ready(partial(describe, app)))
+        try:
+            server = await app.start()
+        except AddressInUseError:
+            if settings.endpoint is not None or endpoint == ANY_PORT:
+                raise
+            continue
+        sys.stdout.write(_banner(app, server.endpoint_url, devices))
+        sys.stdout.flush()
+        return app
+    raise AddressInUseError(wanted)
+
+
+async def _both(app: Application, process: asyncio.subprocess.Process) -> None:
+    """Serve, and end with a clear word if the simulator dies."""
+    async with asyncio.TaskGroup() as tasks:
+        serving = tasks.create_task(app.run(), name="serve")
+        await process.wait()
+        serving.cancel()
+    raise UnreachableError("the simulator has ended; see its message above")
+
+
+def _banner(app: Application, endpoint: str, devices: list[dict[str, Any]]) -> str:
+    topology, period_s = app.plant.topology, app.plant.config.scan.period_s
+    ports = sorted({d["port"] for d in devices})
+    return "\n".join(
+        [
+            "opcua-bms demo: a simulated battery plant, for this machine only",
+            f"  OPC UA      {endpoint}   (no security or Basic256Sha256 / Aes, anonymous; browse Objects / BMS)",
+            f"  plant       {topology.n_clusters} clusters, {topology.n_packs} packs, {topology.n_cells} cells,"
+            f" {topology.n_sensors} temperature sensors, every {period_s:g} s",
+            f"  hardware    simulated, Modbus TCP on ports {ports[0]} to {ports[-1]}",
+            "  try         opcua-bms fault inject cluster07 no-comm",
+            "              opcua-bms fault inject cluster03.pack04.cell12 voltage 3.70",
+            "              opcua-bms fault clear",
+            f"              opcua-bms snapshot --endpoint {endpoint} --format flat",
+            "  stop        Ctrl-C",
+            "",
+        ]
+    )

@@ -1,0 +1,44 @@
+"""The event loop of a long-running verb: uvloop where there is one, and an orderly end on SIGINT and SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+
+def run(main: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
+    """Run `main(stop)`; `stop` is set by the first SIGINT or SIGTERM, and `main` then ends by itself."""
+
+    async def outer() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with contextlib.suppress(NotImplementedError):  # Windows: KeyboardInterrupt instead
+                loop.add_signal_handler(number, stop.set)
+        await main(stop)
+
+    if sys.platform == "win32":
+        asyncio.run(outer())
+    else:
+        import uvloop
+
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(outer())
+
+
+async def until(stop: asyncio.Event, work: Awaitable[None]) -> None:
+    """Let `work` run until `stop` is set; a failure of the work ends the wait with that failure."""
+    task = asyncio.ensure_future(work)
+    waiting = asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait((task, waiting), return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            task.result()
+    finally:
+        for pending in (task, waiting):
+            pending.cancel()
+        await asyncio.gather(task, waiting, return_exceptions=True)

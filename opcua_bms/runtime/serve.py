@@ -1,0 +1,76 @@
+"""One site served until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import structlog
+
+from opcua_bms.config.load import load
+from opcua_bms.config.models import Config
+from opcua_bms.config.rules import rules_of
+from opcua_bms.document import Document
+from opcua_bms.model.image import DeviceState
+from opcua_bms.model.snapshot import Snapshot
+from opcua_bms.runtime.application import Application
+from opcua_bms.runtime.loop import until
+from opcua_bms.runtime.plant import build_plant
+from opcua_bms.runtime.ready import Ready
+from opcua_bms.runtime.security import Stores, server_settings
+from opcua_bms.runtime.state import state_directory
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Overrides:
+    """What flags lay over the file."""
+
+    endpoint: str | None = None
+    insecure_demo_access: bool = False
+
+
+def read(path: Path, overrides: Overrides) -> tuple[Config, Document]:
+    """The file with environment and flags laid over it, in this order."""
+    environment = dict(os.environ)
+    if overrides.endpoint is not None:
+        environment["OPCUA_BMS_OPCUA__ENDPOINT"] = overrides.endpoint
+    return load(path, environment)
+
+
+def application(config: Config, document: Document, base: Path, *, demo_access: bool = False) -> Application:
+    """Everything built and checked, nothing started."""
+    plant = build_plant(config, document, base)
+    rules = rules_of(config, document)
+    settings = server_settings(config.opcua, Stores.of(config.opcua, base, state_directory()), demo_access=demo_access)
+    return Application(plant, rules, settings)
+
+
+def describe(app: Application, snapshot: Snapshot) -> str:
+    """The READY line: endpoint, size, how the first scans went."""
+    plant, topology = snapshot.plant, app.plant.topology
+    online = sum(device.state is DeviceState.ONLINE for device in plant.devices)
+    endpoint = app.server.endpoint_url if app.server else ""
+    nodes = app.server.node_count if app.server else 0
+    active = sum(state.active for state in snapshot.conditions)
+    return (
+        f"{endpoint} devices={online}/{len(plant.devices)} clusters={topology.n_clusters} cells={topology.n_cells}"
+        f" nodes={nodes} conditions={len(snapshot.conditions)} active_alarms={active}"
+        f" scan_ms={plant.scan.duration_s * 1000:.0f}"
+    )
+
+
+async def serve(app: Application, stop: asyncio.Event) -> None:
+    """Serve until `stop`; clients are told before the sockets close."""
+    app.add_sink(Ready(partial(describe, app)))
+    server = await app.start()
+    _log.info("serving", endpoint=server.endpoint_url, devices=len(app.plant.devices))
+    try:
+        await until(stop, app.run())
+    finally:
+        await app.stop("the operator stopped the server")
+        _log.info("stopped")
