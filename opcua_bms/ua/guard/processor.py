@@ -11,16 +11,14 @@ from asyncua.ua.object_ids import ObjectIds
 from asyncua.ua.status_codes import StatusCodes
 from asyncua.ua.ua_binary import nodeid_from_binary, struct_from_binary, struct_to_binary, uatcp_to_binary
 from asyncua.ua.uaerrors import UaStatusCodeError
-from cryptography.exceptions import InvalidSignature
 
 from opcua_bms.ua.guard import codec
 from opcua_bms.ua.guard.channel import Channel
+from opcua_bms.ua.guard.handshake import Handshake
 from opcua_bms.ua.guard.session import GuardedSession
 from opcua_bms.ua.processor import Processor
 from opcua_bms.ua.security.gate import Gate
-from opcua_bms.ua.security.identity import Challenge
-from opcua_bms.ua.security.settings import ChannelPolicy
-from opcua_bms.ua.security.validation import CertificateRejectedError, check_application_uri, parse_chain
+from opcua_bms.ua.security.validation import CertificateRejectedError
 
 _SMALLEST_BUFFER = 8192
 _UNDECODABLE = (NotEnoughData, struct.error, ValueError, RecursionError, OverflowError)
@@ -60,6 +58,7 @@ class GuardedProcessor(Processor):
         self._connection: Channel = Channel(
             self._limits, self.gate.limits, self.gate.unfinished, self.gate.certificate_der
         )
+        self._handshake = Handshake(self)
         self._faults = 0
         self._largest_response = 0
 
@@ -67,6 +66,11 @@ class GuardedProcessor(Processor):
     def channel(self) -> Channel:
         """The SecureChannel of this connection."""
         return self._connection
+
+    @property
+    def closing(self) -> bool:
+        """Whether the connection is gone."""
+        return self._closing
 
     @property
     def guarded_session(self) -> GuardedSession | None:
@@ -206,10 +210,10 @@ class GuardedProcessor(Processor):
         if not self.gate.settings.offers(policy.URI, policy.Mode):
             raise ServiceError(StatusCodes.BadSecurityPolicyRejected)
         if number == _CREATE:
-            await self._create_session(requesthdr, seqhdr, body)
+            await self._handshake.create(requesthdr, seqhdr, body)
             return True
         if number == _ACTIVATE:
-            await self._activate_session(requesthdr, seqhdr, body)
+            await self._handshake.activate(requesthdr, seqhdr, body)
             return True
         session = self.guarded_session
         if session is None or not session.has_token(requesthdr.AuthenticationToken):
@@ -226,132 +230,10 @@ class GuardedProcessor(Processor):
             raise ServiceError(StatusCodes.BadSessionNotActivated)
         return bool(await super()._process_message(typeid, requesthdr, seqhdr, body))
 
-    async def _create_session(self, header: Any, seqhdr: Any, body: Any) -> None:
-        """CreateSession (OPC 10000-4 §5.7.2): one session per connection, its certificate is the channel's."""
-        params = struct_from_binary(ua.CreateSessionParameters, body)
-        channel = self._connection
-        policy: Any = channel.security_policy
-        nonce = params.ClientNonce or b""
-        uri = params.ClientDescription.ApplicationUri
-        if channel.chain:
-            if parse_chain(params.ClientCertificate)[0] != channel.chain[0]:
-                raise ServiceError(StatusCodes.BadCertificateInvalid)
-            if not 32 <= len(nonce) <= 1024:
-                raise ServiceError(StatusCodes.BadNonceInvalid)
-            try:
-                check_application_uri(channel.chain[0], uri)
-            except CertificateRejectedError as error:
-                await self.gate.certificate_rejected(error, channel.chain[0], self.address)
-                raise
-        old = self.guarded_session
-        if old is not None and old.is_activated():
-            raise ServiceError(StatusCodes.BadTooManySessions)
-        if old is not None:
-            await old.close_session(True)
-        await self._make_room()
-        session = cast(GuardedSession, self.iserver.create_session(self.address, external=True))
-        session.peer, session.policy_uri, session.mode = channel.peer, policy.URI, policy.Mode
-        session.address, session.application_uri = self.address, uri if channel.chain else ""
-        session.processor = self
-        self.session = session
-        try:
-            result = await session.create_session(params, self.sockname)
-        except BaseException:
-            await session.close_session(True)
-            raise
-        result.ServerCertificate = self.gate.certificate_der
-        if channel.chain:
-            result.ServerSignature.Signature = policy.asymmetric_cryptography.signature((channel.peer or b"") + nonce)
-            result.ServerSignature.Algorithm = policy.AsymmetricSignatureURI
-        response = ua.CreateSessionResponse()
-        response.Parameters = result
-        self.send_response(header.RequestHandle, seqhdr, response)
-
-    async def _make_room(self) -> None:
-        """At the limit the oldest session that nobody activated goes (OPC 10000-4 §5.7.2)."""
-        sessions = cast(list[GuardedSession], self.iserver.sessions)
-        if len(sessions) < self.iserver.limits.sessions:
-            return
-        idle = [s for s in sessions if not s.is_activated()]
-        if not idle:
-            self.gate.incidents.report("sessions_full", self.address)
-            raise ServiceError(StatusCodes.BadTooManySessions)
-        self.gate.incidents.counters["sessions_evicted"] += 1
-        await min(idle, key=lambda s: s.created_at).close_session(True)
-
-    async def _activate_session(self, header: Any, seqhdr: Any, body: Any) -> None:
-        """ActivateSession (OPC 10000-4 §5.7.3): nothing is bound before signature and user hold."""
-        params = struct_from_binary(ua.ActivateSessionParameters, body)
-        session = cast(GuardedSession | None, self.iserver.lookup_external_session(header.AuthenticationToken))
-        if session is None or session.ended:
-            raise ServiceError(StatusCodes.BadSessionIdInvalid)
-        if self.session not in (None, session):
-            raise ServiceError(StatusCodes.BadSessionIdInvalid)
-        moving = session.processor is not self
-        channel = self._connection
-        policy = channel.security_policy
-        if moving and not session.is_activated():
-            raise ServiceError(StatusCodes.BadSecureChannelIdInvalid)
-        if (channel.peer, policy.URI, policy.Mode) != (session.peer, session.policy_uri, session.mode):
-            self.gate.incidents.report("session_theft", self.address)
-            raise ServiceError(StatusCodes.BadSecurityChecksFailed)
-        nonce = session.nonce or b""
-        if channel.chain:
-            self._check_client_signature(params.ClientSignature, nonce)
-        user = await self.gate.authenticator.authenticate(
-            params.UserIdentityToken,
-            params.UserTokenSignature,
-            Challenge(
-                ChannelPolicy(type(policy)),
-                self.gate.certificate_der,
-                self.gate.key,
-                nonce,
-                self.address,
-                session.application_uri,
-            ),
-        )
-        if session.ended or session.nonce != nonce or self._closing:
-            raise ServiceError(StatusCodes.BadSessionIdInvalid)
-        if moving and not session.same_user(user):
-            self.gate.incidents.report("session_theft", self.address, user=user.name or "anonymous")
-            raise ServiceError(StatusCodes.BadUserAccessDenied)
-        self._bind(session)
-        result = ua.ActivateSessionResult()
-        result.ServerNonce = ua.ByteString(session.bind_user(user))
-        response = ua.ActivateSessionResponse()
-        response.Parameters = result
-        self.send_response(header.RequestHandle, seqhdr, response)
-
-    def _check_client_signature(self, signature: ua.SignatureData, nonce: bytes) -> None:
-        policy: Any = self._connection.security_policy
-        if signature.Algorithm != policy.AsymmetricSignatureURI or not isinstance(signature.Signature, bytes):
-            raise ServiceError(StatusCodes.BadApplicationSignatureInvalid)
-        try:
-            policy.asymmetric_cryptography.verify((self.gate.certificate_der or b"") + nonce, signature.Signature)
-        except InvalidSignature:
-            self.gate.incidents.report("application_signature_invalid", self.address)
-            raise ServiceError(StatusCodes.BadApplicationSignatureInvalid) from None
-
-    def _bind(self, session: GuardedSession) -> None:
-        """Make this connection the session's; the one before loses it, and its subscriptions answer here."""
-        before = session.processor
-        if before is not None and before is not self:
-            before.session_closed(session)
-        session.processor = self
-        self.session = session
-        self._connection.largest_message = self.iserver.limits.message_size
-        if before is not self:
-            for subscription in self.iserver.subscription_service.subscriptions.values():
-                if subscription.session_id == session.session_id:
-                    subscription.pub_result_callback = self.forward_publish_response
-                    subscription.pub_request_callback = self.get_publish_request
-
     def session_closed(self, session: GuardedSession) -> None:
         """A session has ended or moved to another connection."""
         if self.session is session:
             self.session = None
-            self._publish_requests.clear()
-            self._publish_results_subs.clear()
             self._connection.largest_message = self.gate.limits.stranger_message
 
     async def close(self) -> None:

@@ -289,3 +289,23 @@ async def test_bytes_one_by_one_are_served(server: UaServer) -> None:
     await client.activate()
     assert (await client.read()).Value is not None
     await client.close()
+
+
+async def test_subscription_survives_a_broken_socket(server: UaServer) -> None:
+    """An honest client comes back on a new connection with its token, and its notifications go on there."""
+    first = await RawClient.login(server.port)
+    request = ua.CreateSubscriptionRequest()
+    request.Parameters.RequestedPublishingInterval = 100.0
+    request.Parameters.RequestedLifetimeCount = 1000
+    request.Parameters.RequestedMaxKeepAliveCount = 1
+    request.Parameters.PublishingEnabled = True
+    created = await first.ask(request)
+    first.writer.transport.abort()
+    await asyncio.sleep(0.05)
+    second = await RawClient.open(server.port)
+    second.auth = first.auth
+    await second.activate()
+    answer = await second.ask(ua.PublishRequest())
+    assert answer.Parameters.SubscriptionId == created.Parameters.SubscriptionId
+    assert await second.fault(create_request()) == StatusCodes.BadTooManySessions
+    await second.close()
