@@ -59,11 +59,17 @@ class Methods(MethodService):
         self._types = DataTypes(iserver.aspace)
         self._tree = TypeTree(iserver.aspace)
         self._handlers: dict[ua.NodeId, Handler] = {}
+        self._serves: dict[ua.NodeId, Callable[[ua.NodeId], bool]] = {}
         self._member_handlers: dict[tuple[str, str], Handler] = {}
 
-    def bind(self, method_id: ua.NodeId, handler: Handler) -> None:
-        """Serve a Method node: of a type (then for all its instances) or of one instance."""
+    def bind(self, method_id: ua.NodeId, handler: Handler, serves: Callable[[ua.NodeId], bool] | None = None) -> None:
+        """Serve a Method node: of a type (then for all its instances) or of one instance.
+
+        `serves` names further ObjectIds that the handler knows, with or without a node of their own.
+        """
         self._handlers[method_id] = handler
+        if serves is not None:
+            self._serves[method_id] = serves
 
     def bind_member(self, family: str, path: str, handler: Handler) -> None:
         """Serve the Method `path` of all instances of a family."""
@@ -109,9 +115,12 @@ class Methods(MethodService):
         """The handler, once everything is in order; else RefusedCallError."""
         internal = user is None or is_internal(user)
         target, method = self._nodes.get(object_id), self._nodes.get(method_id)
-        if target is None or not (internal or self._access.may_browse(user, object_id)):  # type: ignore[arg-type]
+        known = method_id in self._serves and self._serves[method_id](object_id)
+        if not (known or target is not None) or not (internal or self._access.may_browse(user, object_id)):  # type: ignore[arg-type]
             raise RefusedCallError(C.BadNodeIdUnknown)
-        if method is None or _node_class(method) != ua.NodeClass.Method or not self._belongs(target, method):
+        if method is None or _node_class(method) != ua.NodeClass.Method:
+            raise RefusedCallError(C.BadMethodInvalid)
+        if not known and (target is None or not self._belongs(target, method)):
             raise RefusedCallError(C.BadMethodInvalid)
         declaration = self._declaration(method_id)
         if not executable(method):
@@ -134,7 +143,7 @@ class Methods(MethodService):
             return method_id
         return binding.member.method_declaration
 
-    def _handler(self, target: NodeData, method: NodeData, declaration: ua.NodeId) -> Handler | None:
+    def _handler(self, target: NodeData | None, method: NodeData, declaration: ua.NodeId) -> Handler | None:
         space = self._nodes.instances
         binding = space.resolve(method.nodeid) if space is not None else None
         if binding is not None:
@@ -147,7 +156,7 @@ class Methods(MethodService):
             if found is not None:
                 return found
         name = method.attributes[A.BrowseName].value.Value.Value
-        for type_id in self._type_chain(target):  # an instance's copy of a type's method
+        for type_id in self._type_chain(target) if target is not None else ():  # an instance's copy of a type's method
             for reference in self._components(type_id):
                 if reference.BrowseName == name:
                     node = self._nodes.get(reference.NodeId)
