@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from asyncua import ua
 
 from opcua_bms.infomodel.plan import InstancePlan
 from opcua_bms.model.alarm import Command, ConditionInfo, ConditionKind, ConditionState, Transition
-from opcua_bms.model.snapshot import Snapshot
 from opcua_bms.server.condition_fields import ALL_FIELDS, NOTHING, Facts, Field, Now, source_name
 from opcua_bms.server.condition_nodes import METHODS, Arguments, condition_family
 from opcua_bms.server.names import Names
+from opcua_bms.server.publisher import Publisher
 from opcua_bms.server.values import data_value, moment, text
 from opcua_bms.ua.services.event import Event
 from opcua_bms.ua.space.blueprint import Family
@@ -37,14 +37,8 @@ class ConditionBook:
     Methods are bound elsewhere: `condition_of` tells which condition a Call is for, and `METHODS` what it asks.
     """
 
-    def __init__(
-        self,
-        plan: InstancePlan,
-        infos: Sequence[ConditionInfo],
-        names: Names,
-        snapshot: Callable[[], Snapshot | None],
-    ) -> None:
-        self._plan, self.infos, self._names, self._snapshot = plan, tuple(infos), names, snapshot
+    def __init__(self, plan: InstancePlan, infos: Sequence[ConditionInfo], names: Names, publisher: Publisher) -> None:
+        self._plan, self.infos, self._names, self._publisher = plan, tuple(infos), names, publisher
         members = {f.key: {row.path for row in f.rows} for f in plan.objects}
         self._facts = tuple(self._facts_of(info, members) for info in self.infos)
         self._index = {facts.node: i for i, facts in enumerate(self._facts)}
@@ -85,10 +79,8 @@ class ConditionBook:
 
     def state(self, index: int) -> ConditionState:
         """The present state of a condition."""
-        snapshot = self._snapshot()
-        if snapshot is None or index >= len(snapshot.conditions):
-            return self._resting[index]
-        return snapshot.conditions[index]
+        present = self._publisher.conditions
+        return present[index] if index < len(present) else self._resting[index]
 
     def event(self, transition: Transition) -> Event:
         """What subscribers see of a transition."""
@@ -117,9 +109,9 @@ class ConditionBook:
         )
 
     def _read(self, field: Field, index: int) -> ua.DataValue:
-        snapshot = self._snapshot()
+        latest = self._publisher.latest
         state = self.state(index)
-        now_ns = snapshot.plant.scan.frozen_ns if snapshot is not None else state.time_ns
+        now_ns = max(latest.plant.scan.frozen_ns if latest is not None else 0, state.time_ns)
         value = field.get(Now(self._facts[index], state, now_ns)) if field.needs(self.infos[index]) else None
         status = _BAD_STATE_NOT_ACTIVE if value is None else 0
         return data_value(value, field.vtype, now_ns, status)

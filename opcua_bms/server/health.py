@@ -103,7 +103,7 @@ class HealthBook:
         check = ~absent & _any(packs, t.cluster_packs)
         beyond = np.zeros(t.n_clusters, bool)
         for index, k in self._limits:
-            beyond[k] |= snapshot.conditions[index].active if index < len(snapshot.conditions) else False
+            beyond[k] |= index < len(snapshot.conditions) and snapshot.conditions[index].active
         warned = self._set(snapshot, "cluster.alarm_word")
         own = (failed, check, beyond, warned)
         stacks = [_any(flag, t.stack_clusters) for flag in own]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from opcua_bms.model.alarm import Transition
+from opcua_bms.model.alarm import ConditionState, Transition
 from opcua_bms.model.image import DeviceState, Image
 from opcua_bms.model.quality import STATUS_CODE
 from opcua_bms.model.snapshot import Snapshot
@@ -22,6 +22,8 @@ class Publisher:
     def __init__(self, store: ValueStore) -> None:
         self._store = store
         self.latest: Snapshot | None = None
+        self.conditions: tuple[ConditionState, ...] = ()
+        """the present states, parallel to the engine's infos; empty before the first"""
         self.on_transition: Callable[[Transition], None] | None = None
         """called for each transition, after the values of its scan are in the store"""
 
@@ -34,8 +36,13 @@ class Publisher:
         self._store.commit(
             plant.values, plant.bits, STATUS_CODE[plant.quality], ticks, plant.quality, filetime(plant.scan.frozen_ns)
         )
+        self.publish_conditions(snapshot.conditions, snapshot.transitions)
+
+    def publish_conditions(self, conditions: Sequence[ConditionState], transitions: Sequence[Transition]) -> None:
+        """Take over conditions that changed between two scans, or with one."""
+        self.conditions = tuple(conditions)
         if self.on_transition is not None:
-            for transition in snapshot.transitions:
+            for transition in transitions:
                 self.on_transition(transition)
 
     def service_level(self) -> int:
