@@ -62,15 +62,18 @@ class Changes:
             self._thawed[key] = fsm.set_quality(state, good, self.stamp())[0]
         self.put(c, self._thawed[key], None)
 
-    def judge(self, c: int, found: fsm.Finding, good: bool) -> None:
-        """Take over a finding; freezing or thawing in the same scan makes no event of its own."""
+    def judge(self, c: int, found: fsm.Finding, good: bool) -> bool:
+        """Take over a finding, if it is new; freezing or thawing in the same scan makes no event of its own."""
         before = self.current(c)
         if before.good is not good:
             before = replace(before, good=good, quality_ns=self._now_ns)
         after, what = fsm.judge(self._plan.infos[c], before, found, self.stamp())
-        if what is not None and self._state.unseen is not None and self._state.unseen[c]:
+        if what is None:
+            return False
+        if self._state.unseen is not None and self._state.unseen[c]:
             after = replace(after, message=after.message + UNSEEN)
         self.put(c, after, what)
+        return True
 
     def first_outs(self, found: dict[int, fsm.Finding]) -> set[int]:
         """Of the conditions about to be raised: the most severe of each object on which none is active."""

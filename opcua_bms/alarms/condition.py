@@ -55,10 +55,11 @@ def judge(
 ) -> tuple[ConditionState, What | None]:
     """The state after a scan, and the transition it made, if any.
 
-    An activation, a step to a more severe level and one to the other side want to be acknowledged (again); a step
-    back does not.
+    An activation, a step to a more severe level and one to another cause (the other side) want to be acknowledged
+    (again); a step back does not.
     """
-    if not state.enabled or found.level is state.level:
+    other_cause = state.active and found.level is state.level and found.limit != state.limit
+    if not state.enabled or (found.level is state.level and not other_cause):
         return state, None
     now = stamp.now_ns
     changes: dict[str, object] = {
@@ -82,7 +83,7 @@ def judge(
         changes |= {"active": True, "active_ns": now, "active_since_ns": now, "first_out": found.first_out}
     if info.latched and not state.latched:
         changes |= {"latched": True, "latched_ns": now}
-    if raised or found.level * state.level < 0 or found.severity > state.severity:
+    if raised or other_cause or found.level * state.level < 0 or found.severity > state.severity:
         changes |= {"acked": False, "confirmed": True, "silenced": False}
         changes |= {name: now for name, was in _ATTENTION.items() if getattr(state, name[:-3]) is was}
         changes["earlier_event_ids"] = ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -13,6 +13,7 @@ from opcua_bms.alarms.changes import Changes
 from opcua_bms.alarms.debounce import debounce
 from opcua_bms.alarms.findings import Findings
 from opcua_bms.alarms.plan import Device, make_plan
+from opcua_bms.alarms.rows import Row, header_of, restore, row_of, rows_of
 from opcua_bms.alarms.rules import Rule
 from opcua_bms.alarms.signals import EVIDENCE, Scan
 from opcua_bms.alarms.state import F64, I64, Bool, EngineState, Memory
@@ -186,9 +187,9 @@ class AlarmEngine:
         for c in sorted({*found, *turned}):
             w = flipped[c] if c in flipped else p.word_of(c)
             good = bool(state.good[c]) if c < p.n_compared else bool(state.word_good[w])
-            if c in found and found[c].level is not changes.current(c).level:
-                changes.judge(c, replace(found[c], first_out=True) if c in first else found[c], good)
-            elif changes.current(c).good is not good:
+            if c in found and changes.judge(c, replace(found[c], first_out=True) if c in first else found[c], good):
+                continue
+            if changes.current(c).good is not good:
                 changes.set_quality(c, good)
 
     def _seen(self, state: EngineState, before: Bool) -> EngineState:
@@ -228,3 +229,22 @@ class AlarmEngine:
             changes.put(c, after, what)
         state, transitions = changes.done()
         return state, result, transitions
+
+    def header(self, state: EngineState) -> Row:
+        """What a journal keeps beside the rows of conditions, in the same transaction."""
+        return header_of(self._plan, state)
+
+    def row(self, state: EngineState, condition: int) -> Row:
+        """What a journal keeps of one condition, as plain data; write it with each of its transitions."""
+        return row_of(self._plan, state, condition)
+
+    def rows(self, state: EngineState) -> list[Row]:
+        """Rows of all conditions that are not as new."""
+        return rows_of(self._plan, state, self.initial(state.seed))
+
+    def restore(
+        self, header: Row, rows: Iterable[Row], now_s: float, now_ns: int, *, continuous: bool = False
+    ) -> EngineState:
+        """The state that was saved. Not `continuous` (a restart): delays begin anew, texts of changes say so."""
+        fresh = self.initial(bytes.fromhex(header["seed"]))
+        return restore(self._plan, fresh, header, rows, now_s, now_ns, continuous)

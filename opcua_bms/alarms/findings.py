@@ -23,13 +23,9 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
-def better(level: Level, than: Level, current: Level) -> bool:
-    """Which of two levels an exclusive condition shows: the more severe, then the side it is on, then the high one."""
-
-    def rank(one: Level) -> tuple[int, bool, int]:
-        return abs(one), one * current > 0, one
-
-    return rank(level) > rank(than)
+def _rank(one: Comparator, state: ConditionState) -> tuple[int, bool, bool, int]:
+    """Which limit an exclusive condition shows: the most severe, then that of its side, then the one it shows."""
+    return abs(one.level), one.level * state.level > 0, one.raise_at == state.limit, one.level
 
 
 class Findings:
@@ -61,9 +57,9 @@ class Findings:
         at = int(plan.first_comparator[c])
         for j in range(at, int(plan.first_comparator[c + 1])):
             one = plan.comparators[j]
-            if on[j] and (shown is None or better(one.level, shown.level, state.level)):
+            if on[j] and (shown is None or _rank(one, state) > _rank(shown, state)):
                 shown = one
-            elif one.level is state.level:
+            elif one.level is state.level and one.raise_at == state.limit:
                 at = j  # what has just cleared
         level = Level.NORMAL if shown is None else shown.level
         one = plan.comparators[at] if shown is None else shown

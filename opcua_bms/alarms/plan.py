@@ -79,6 +79,8 @@ class Plan:
     infos: tuple[ConditionInfo, ...]
     n_compared: int
     signals: tuple[Signal, ...]
+    signal_ids: tuple[str, ...]
+    """id of the rule of each signal"""
     signal_starts: I64
     """int[signals + 1]: where each signal's values lie in the joined vector"""
     comparators: tuple[Comparator, ...]
@@ -289,6 +291,7 @@ def make_plan(
     places, build = Places(topology, layout), _Builder()
     fed = _Fed(places, bound)
     signals: list[Signal] = []
+    signal_ids: list[str] = []
     for rule in rules:
         for column in rule.columns:
             if column not in layout and rule.source != "disagreement":
@@ -299,6 +302,7 @@ def make_plan(
         for i, (path, name) in enumerate(_instances(rule, places, devices, fed)):
             if path:
                 build.compare(rule, len(signals), i, path, name, unit)
+        signal_ids.append(rule.id)
         signals.append(_signal(rule, places, devices, bound))
     n_compared = len(build.infos)
     words, slots = _words(places, build, rules, word_labels, bound, word_widths)
@@ -311,6 +315,7 @@ def make_plan(
         infos=tuple(build.infos),
         n_compared=n_compared,
         signals=tuple(signals),
+        signal_ids=tuple(signal_ids),
         signal_starts=starts,
         comparators=comparators,
         first_comparator=np.searchsorted([c.condition for c in comparators], np.arange(n_compared + 1)),

@@ -169,13 +169,13 @@ def load_rules(changes: Mapping[str, Any] | None = None) -> tuple[Rule, ...]:
     rows = {id_: _merged(row, changes.get(id_, {})) for id_, row in DEFAULT_ROWS.items()}
     rows |= {id_: dict(change) for id_, change in changes.items() if id_ not in rows}
     rules = tuple(Rule.model_validate({**row, "id": id_}) for id_, row in rows.items())
-    seen: dict[tuple[str, str, str], Rule] = {}
+    seen: dict[tuple[str, ...], Rule] = {}
     for rule in rules:
-        if not rule.enabled or rule.source == "bits":
+        if not rule.enabled:
             continue
-        key = (rule.scope, rule.condition, rule.side)
+        key = (rule.scope, *rule.columns) if rule.source == "bits" else (rule.scope, rule.condition, rule.side)
         if (other := seen.setdefault(key, rule)) is not rule:
-            raise ValueError(f"{rule.id}: {other.id} already judges side {rule.side!r} of condition {rule.condition!r}")
+            raise ValueError(f"{rule.id}: {other.id} already judges {' '.join(key[1:])}")
     return tuple(rule for rule in rules if rule.enabled)
 
 

@@ -64,6 +64,14 @@ class Signal:
     def detail(self, scan: Scan, i: int) -> str:
         return ""
 
+    def keep(self, memory: Memory) -> list[list[float]] | None:
+        """What of the memory survives a restart, as plain data; None: it begins anew."""
+        return None
+
+    def recall(self, kept: list[list[float]] | None, shift_s: float) -> Memory:
+        """The memory of kept data; `shift_s` is added to monotonic times."""
+        return None
+
 
 class Column(Signal):
     """A column as it is."""
@@ -262,3 +270,9 @@ class Flood(Signal):
         while counts and scan.now_s - counts[0][0] > self._window_s:
             counts = counts[1:]
         return Reading(np.array([float(sum(n for _, n in counts))]), np.ones(1, bool), None, counts)
+
+    def keep(self, memory: Memory) -> list[list[float]] | None:
+        return [list(pair) for pair in memory or ()]
+
+    def recall(self, kept: list[list[float]] | None, shift_s: float) -> Memory:
+        return tuple((at_s + shift_s, count) for at_s, count in kept or ())

@@ -41,7 +41,7 @@ class EngineState:
     seed: bytes
     """8 bytes, random per start of a journal: event ids are seed + counter"""
     counter: int = 0
-    last_s: float = float("nan")
+    last_s: float = 0.0
     last_ns: int = 0
     raised: int = 0
     """conditions raised by the last step"""
