@@ -150,6 +150,24 @@ async def test_a_transition_reaches_every_notifier_above_with_all_fields(server:
     assert [shown[0], shown[1].Text, *shown[2:]] == [True, "HighHigh", 3.7, state.event_id, True]
 
 
+async def test_what_an_operator_does_shows_before_the_next_scan(server: BmsServer, client: Client) -> None:
+    """Without it an acknowledged alarm would look unacknowledged until the next scan."""
+    conditions = bp.infos()
+    states = [ConditionState(active=True, acked=False, event_id=b"1" * 16, time_ns=bp.FROZEN_NS)] * len(conditions)
+    server.publish_conditions(states, [])
+    acked = replace(states[0], acked=True, comment="seen", client_user="operator", time_ns=bp.FROZEN_NS + 1_000_000)
+    handler = Events()
+    subscription = await client.create_subscription(50, handler)
+    await subscription.subscribe_events(evfilter=event_filter(server.names.types))
+    server.publish_conditions([acked, *states[1:]], [Transition(0, What.ACKNOWLEDGED, acked, conditions[0])])
+    event = await asyncio.wait_for(handler.queue.get(), 5)
+    await subscription.delete()
+    assert getattr(event, "AckedState/Id") is True
+    base = conditions[0].id
+    answers = await read(client, server, *(f"{base}.{path}" for path in ("AckedState.Id", "Comment", "ClientUserId")))
+    assert [answers[0].Value.Value, answers[1].Value.Value.Text, answers[2].Value.Value] == [True, "seen", "operator"]
+
+
 async def test_a_condition_is_found_by_its_source_and_by_its_machine(server: BmsServer, client: Client) -> None:
     """Without it a client could not call Acknowledge or TimedShelve on what it found (Part 9 §5.5.2, §5.8.17)."""
     source = client.get_node(server.names.node("BMS.Stack1.Cluster01"))
