@@ -10,7 +10,7 @@ from typing import Any
 from asyncua import Client, ua
 from asyncua.ua.ua_binary import struct_from_binary
 
-READ_LIMIT_S = 10.0
+LIMIT_S = 10.0
 
 
 class Wire:
@@ -18,16 +18,16 @@ class Wire:
 
     def __init__(self, client: Client) -> None:
         self.client = client
-        self.acks: list[ua.SubscriptionAcknowledgement] = []
+        self._waiting: asyncio.Future[Any] | None = None
 
-    async def request(self, request: Any, timeout: float = READ_LIMIT_S) -> Any:
+    async def request(self, request: Any) -> Any:
         """Send a request; its response, or the ServiceFault's code as UaStatusCodeError."""
-        data = await self.client.uaclient.protocol.send_request(request, timeout)
+        data = await self.client.uaclient.protocol.send_request(request, LIMIT_S)
         return struct_from_binary(getattr(ua, type(request).__name__.replace("Request", "Response")), data)
 
-    def send(self, request: Any, timeout: float = READ_LIMIT_S) -> asyncio.Future[Any]:
+    def send(self, request: Any) -> asyncio.Future[Any]:
         """Send a request and wait for its response later."""
-        return asyncio.ensure_future(self.request(request, timeout))
+        return asyncio.ensure_future(self.request(request))
 
     def publish(self, *acknowledged: tuple[int, int]) -> asyncio.Future[Any]:
         """A Publish request that acknowledges (subscription, sequence number) pairs."""
@@ -35,8 +35,14 @@ class Wire:
         return self.send(ua.PublishRequest(Parameters=ua.PublishParameters(acks)))
 
     async def next(self, *acknowledged: tuple[int, int]) -> ua.PublishResult:
-        """The answer to one Publish request."""
-        response = await self.publish(*acknowledged)
+        """The answer to one Publish request; if the wait is cancelled, the next call waits for the same answer."""
+        if self._waiting is None:
+            self._waiting = self.publish(*acknowledged)
+        try:
+            response = await asyncio.shield(self._waiting)
+        finally:
+            if self._waiting.done():
+                self._waiting = None
         result: ua.PublishResult = response.Parameters
         return result
 
