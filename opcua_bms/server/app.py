@@ -18,15 +18,18 @@ from opcua_bms.model.alarm import ConditionInfo, ConditionState, Transition
 from opcua_bms.model.layout import Layout
 from opcua_bms.model.snapshot import Snapshot
 from opcua_bms.model.topology import Topology
+from opcua_bms.ports import AlarmOperations
 from opcua_bms.resources import nodeset_bytes
 from opcua_bms.server import diagnostics
 from opcua_bms.server.conditions import ConditionBook
 from opcua_bms.server.health import HealthBook
 from opcua_bms.server.names import Names, standard
+from opcua_bms.server.operations import PlantConditions
 from opcua_bms.server.publisher import Publisher
 from opcua_bms.server.space import NOTIFIERS, SpaceBuilder
 from opcua_bms.server.values import data_value
 from opcua_bms.ua.server import UaServer
+from opcua_bms.ua.services.conditions import ConditionServices
 from opcua_bms.ua.services.subscription import Subscriptions
 from opcua_bms.ua.settings import ServerSettings
 from opcua_bms.ua.space.instances import InstanceSpace
@@ -93,8 +96,10 @@ class BmsServer:
         await self.ua.stop(reason, seconds_till_shutdown)
 
 
-async def build_server(settings: ServerSettings, plant: Plant, wiring: Wiring = DEFAULT) -> BmsServer:
-    """A server that is ready to start."""
+async def build_server(
+    settings: ServerSettings, plant: Plant, wiring: Wiring = DEFAULT, operations: AlarmOperations | None = None
+) -> BmsServer:
+    """A server that is ready to start; `operations` carries out what operators ask of conditions."""
     server = UaServer(settings, wiring)
     await server.init()
     await server.load_nodeset(nodeset_bytes(NODESET_FILE))
@@ -117,6 +122,7 @@ async def build_server(settings: ServerSettings, plant: Plant, wiring: Wiring = 
     space = server.attach(store, families, site, NOTIFIERS)
     events = cast(Subscriptions, server.iserver.subscription_service)
     publisher.on_transition = lambda transition: events.emit(conditions.event(transition))
+    ConditionServices(server.iserver, PlantConditions(conditions, operations))
     _show_service_level(server, publisher)
     return BmsServer(server, names, store, space, publisher, conditions)
 

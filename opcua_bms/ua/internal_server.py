@@ -16,6 +16,7 @@ from asyncua.server.internal_server import InternalServer as BaseInternalServer
 from asyncua.server.internal_server import ServerDesc
 
 from opcua_bms.ua.security.gate import open_gate
+from opcua_bms.ua.security.roles import AccessRules
 from opcua_bms.ua.services.diagnostics import Diagnostics
 from opcua_bms.ua.services.read_plan import ReadPlanner
 from opcua_bms.ua.services.server_object import ServerObject
@@ -79,6 +80,8 @@ class InternalServer(BaseInternalServer):
         self.aspace.attach(space)
         self.planner = ReadPlanner(self, store, space)
         self.subscription_service.attach(store, space)
+        if isinstance(self.access, AccessRules):
+            self.access.declaration = self.method_service.declaration
 
     async def start(self) -> None:
         """Serve; the Server object keeps its own time."""

@@ -88,6 +88,17 @@ CONDITION_METHODS = frozenset(
         24756,  # ShelvedStateMachineType.TimedShelve2
         24758,  # ShelvedStateMachineType.Unshelve2
         24760,  # ShelvedStateMachineType.OneShotShelve2
+        16402,  # AlarmConditionType.Silence
+        16403,  # AlarmConditionType.Suppress
+        17868,  # AlarmConditionType.Unsuppress
+        17869,  # AlarmConditionType.RemoveFromService
+        17870,  # AlarmConditionType.PlaceInService
+        18199,  # AlarmConditionType.Reset
+        24316,  # AlarmConditionType.Suppress2
+        24318,  # AlarmConditionType.Unsuppress2
+        24320,  # AlarmConditionType.RemoveFromService2
+        24322,  # AlarmConditionType.PlaceInService2
+        24324,  # AlarmConditionType.Reset2
     )
 )
 """Condition methods with which an operator answers alarms; Enable and Disable are an engineer's."""

@@ -59,7 +59,7 @@ class SecuritySettings:
     anonymous: bool = False
     anonymous_roles: frozenset[Role] = frozenset()
     anonymous_operates_alarms: bool = False
-    """anonymous users may acknowledge, confirm, comment and shelve"""
+    """anonymous users may do with alarms what an operator may: acknowledge, comment, shelve, suppress, reset, …"""
     application_roles: Mapping[str, frozenset[Role]] = field(default_factory=dict)
     """ApplicationUri → roles that every session of that application has besides its user's, on a secure channel"""
     validation: ValidationRules = field(default_factory=ValidationRules)

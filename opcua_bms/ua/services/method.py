@@ -122,7 +122,7 @@ class Methods(MethodService):
             raise RefusedCallError(C.BadMethodInvalid)
         if not known and (target is None or not self._belongs(target, method)):
             raise RefusedCallError(C.BadMethodInvalid)
-        declaration = self._declaration(method_id)
+        declaration = self.declaration(method_id)
         if not executable(method):
             raise RefusedCallError(C.BadNotExecutable)
         if user is not None and not internal and not self._access.user_executable(user, declaration, object_id):
@@ -135,7 +135,7 @@ class Methods(MethodService):
 
     # ---- which handler
 
-    def _declaration(self, method_id: ua.NodeId) -> ua.NodeId:
+    def declaration(self, method_id: ua.NodeId) -> ua.NodeId:
         """The type's Method that a method of a lazy instance stands for; else the method itself."""
         space = self._nodes.instances
         binding = space.resolve(method_id) if space is not None else None
