@@ -100,6 +100,25 @@ def truth(layout: Layout) -> Image:
     return image
 
 
+class Album(list[Image]):
+    """The images, and the way to wait for them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._more = asyncio.Event()
+
+    def add(self, image: Image) -> None:
+        self.append(image)
+        self._more.set()
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait for a condition on the images, ten seconds at most."""
+        async with asyncio.timeout(10):
+            while not condition():
+                self._more.clear()
+                await self._more.wait()
+
+
 @dataclass
 class Rig:
     """An acquisition over devices in memory, on hand-driven time; `images` collects what it freezes."""

@@ -55,7 +55,7 @@ class Adversary:
     path: str = ""
     _server: asyncio.Server | None = None
     _fd: int = -1
-    _lines: list[Line] = field(default_factory=list)
+    lines: list[Line] = field(default_factory=list)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def listen(self, context: ssl.SSLContext | None = None) -> None:
@@ -89,23 +89,23 @@ class Adversary:
             self._fd = -1
         if self._server is not None:
             self._server.close()
-            for line in self._lines:
+            for line in self.lines:
                 line.close()
-            self._lines.clear()
+            self.lines.clear()
             self._server = None
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         line = Line(writer.write, lambda: _reset(writer), writer.close)
-        self._lines.append(line)
+        self.lines.append(line)
         buffer = bytearray()
         with contextlib.suppress(OSError):
             while data := await reader.read(4096):
                 buffer += data
                 self._consume(buffer, line)
         writer.close()
-        if line in self._lines:
-            self._lines.remove(line)
+        if line in self.lines:
+            self.lines.remove(line)
 
     def _consume(self, buffer: bytearray, line: Line) -> None:
         """Take whole requests out of the buffer and answer each in a task of its own."""

@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from opcua_bms.acquire.binding import NEVER, Binding
+from opcua_bms.acquire.binding import NEVER, Binding, Reading
 from opcua_bms.acquire.device import Device, Frame
 from opcua_bms.acquire.driver import Driver
 from opcua_bms.acquire.pace import Pace
@@ -69,7 +69,10 @@ class Acquisition:
         return [station.device for station in self._stations]
 
     async def run(self, on_image: OnImage) -> None:
-        """Scan and freeze until cancelled; `on_image` is called on the event loop and must neither raise nor wait."""
+        """Scan and freeze until cancelled; `on_image` is called on the event loop and must neither raise nor wait.
+
+        Each image is a copy of its own, still writeable: the reduction completes it and makes it read-only.
+        """
         self._start_s = self._pace.monotonic()
         step_s = self._stagger * self.period_s / max(1, len(self._stations))
         try:
@@ -94,8 +97,8 @@ class Acquisition:
             k = max(k + 1, math.ceil((now_s - self._start_s) / self.period_s - self._phase))
 
     def _arrived(self, station: _Station, on_image: OnImage, frame: Frame) -> None:
-        station.frame = frame
-        if not self._counter and all(s.frame is not None for s in self._stations):
+        station.take(frame)
+        if not self._counter and all(s.reading is not None for s in self._stations):
             on_image(self._freeze(0, None))
 
     def _freeze(self, k: int, due_s: float | None) -> Image:
@@ -103,7 +106,7 @@ class Acquisition:
         self._counter += 1
         stamp_ns, now_s = self._pace.utc_ns(), self._pace.monotonic()
         work = self._work
-        frames = [s.frame for s in self._stations if s.frame is not None]
+        frames = [s.reading.frame for s in self._stations if s.reading is not None]
         duration_s = max(f.finished_s for f in frames) - min(f.started_s for f in frames) if frames else 0.0
         health = tuple(s.freeze(k, stamp_ns, work) for s in self._stations)
         scan = ScanInfo(
@@ -122,11 +125,11 @@ class Acquisition:
 
 
 class _Station:
-    """One device, its newest frame since the last freeze, and where its values go."""
+    """One device, its newest reading since the last freeze, and where its values go."""
 
     def __init__(self, settings: DeviceSettings, device: Device, absent: Bools, hard_limit: int) -> None:
         self.device = device
-        self.frame: Frame | None = None
+        self.reading: Reading | None = None
         limit_s = settings.heartbeat_limit_s
         if limit_s is None:
             limit_s = settings.plan.profile.heartbeat.limit_s
@@ -135,10 +138,14 @@ class _Station:
         self._clusters = own_clusters(settings)
         self._last_good_ns = 0
 
+    def take(self, frame: Frame) -> None:
+        """Decode a frame as it arrives, so that the freeze only copies."""
+        self.reading = self._binding.decode(frame)
+
     def freeze(self, k: int, stamp_ns: int, work: Image) -> DeviceHealth:
-        """Write the newest frame, or its absence, into the working image."""
-        frame, self.frame = self.frame, None
-        if self._binding.apply(frame, k, stamp_ns, work):
+        """Write the newest reading, or its absence, into the working image."""
+        reading, self.reading = self.reading, None
+        if self._binding.apply(reading, k, stamp_ns, work):
             self._last_good_ns = stamp_ns
         counters = self.device.counters
         p50_s, p95_s = counters.round_trips()

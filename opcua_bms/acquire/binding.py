@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +39,18 @@ def verdict(fault: Fault | None) -> Quality:
     return _REFUSED.get(fault.code, _MISSED) if isinstance(fault, ModbusException) else _MISSED
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Reading:
+    """A decoded frame: values, bits and quality parallel to the binding's slots; time and verdict of each request."""
+
+    frame: Frame
+    values: F64
+    bits: npt.NDArray[np.uint64]
+    quality: U8
+    answered_s: F64
+    verdicts: U8
+
+
 class Binding:
     """Writes one device's slots into the working image, freeze by freeze.
 
@@ -63,6 +76,8 @@ class Binding:
         """bool[n_requests, n_slots]: which requests a slot is put together from"""
         self._request_of: I64 = self._needs.argmax(axis=0)
         self._last_k: I64 = np.full(len(plan.requests), NEVER, np.int64)
+        self._codes: U8 = np.full(len(plan.requests), Quality.WAITING, np.uint8)
+        """what was last written of each request's slots"""
         self._beat_at = plan.heartbeat_position if heartbeat_limit_s > 0 else None
         self._beat_requests = [] if self._beat_at is None else np.flatnonzero(needs[:, self._beat_at]).tolist()
         self._beat_limit_s = heartbeat_limit_s
@@ -72,37 +87,49 @@ class Binding:
         """the heartbeat stands still"""
         self.missed = NEVER
 
-    def apply(self, frame: Frame | None, k: int, stamp_ns: int, out: Image) -> bool:
-        """Bring freeze number k into `out`; `frame` is None if none was finished since the last one.
+    def decode(self, frame: Frame) -> Reading:
+        """What a frame says, ready for `apply`; good values of a device whose heartbeat stands still are FROZEN."""
+        decoded = self._codec.decode(frame.words)
+        values, bits, quality = decoded.values, decoded.bits, decoded.quality
+        if self._beat_at is not None and self._stands_still(float(values[self._beat_at]), frame):
+            quality = np.where(IS_GOOD[quality], np.uint8(Quality.FROZEN), quality)
+        if self._kept is not None:
+            values, bits, quality = values[self._number_kept], bits[self._word_kept], quality[self._kept]
+        verdicts = np.array([verdict(fault) for fault in frame.outcome.faults], np.uint8)
+        return Reading(frame, values, bits, quality, np.array(frame.outcome.answered_s), verdicts)
+
+    def apply(self, reading: Reading | None, k: int, stamp_ns: int, out: Image) -> bool:
+        """Bring freeze number k into `out`; `reading` is None if no scan was finished since the last one.
 
         True if the device said anything of at least one block.
         """
-        verdicts = [_MISSED] * len(self._last_k) if frame is None else [verdict(f) for f in frame.outcome.faults]
-        if frame is not None and not any(verdicts):
+        if reading is not None and not reading.verdicts.any():
             self._last_k[:] = k
-            self._write_all(frame, stamp_ns, out)
+            self._codes = reading.verdicts
+            self._write_all(reading, stamp_ns, out)
             self.missed = 0
             return True
-        said = np.array(verdicts, np.uint8) != _MISSED
+        codes = np.full(self._last_k.size, _MISSED, np.uint8) if reading is None else reading.verdicts.copy()
+        said = codes != _MISSED
         self._last_k[said] = k
-        codes = np.array(verdicts, np.uint8)
         codes[~said & ((self._last_k == NEVER) | (k - self._last_k > self._hard_limit))] = Quality.NO_COMMUNICATION
-        self._write_some(frame, codes, stamp_ns, out)
+        if reading is not None or not np.array_equal(codes, self._codes):  # else nothing has changed
+            self._write_some(reading, codes, stamp_ns, out)
+        self._codes = codes
         last = int(self._last_k.max(initial=NEVER))
         self.missed = NEVER if last == NEVER else k - last
         return bool(said.any())
 
-    def _write_all(self, frame: Frame, stamp_ns: int, out: Image) -> None:
+    def _write_all(self, reading: Reading, stamp_ns: int, out: Image) -> None:
         """Every block arrived."""
-        values, bits, quality = self._decode(frame)
         slots = self.slots
-        out.values[self._number_slots] = values
-        out.bits[self._bit_index] = bits
-        out.quality[slots] = quality
+        out.values[self._number_slots] = reading.values
+        out.bits[self._bit_index] = reading.bits
+        out.quality[slots] = reading.quality
         out.stamp_ns[slots] = stamp_ns
-        out.measured_s[slots] = np.array(frame.outcome.answered_s)[self._request_of]
+        out.measured_s[slots] = reading.answered_s[self._request_of]
 
-    def _write_some(self, frame: Frame | None, codes: U8, stamp_ns: int, out: Image) -> None:
+    def _write_some(self, reading: Reading | None, codes: U8, stamp_ns: int, out: Image) -> None:
         """Blocks with different fates; a slot that needs several blocks shares the worst of them."""
         slots = self.slots
         code = np.zeros(slots.size, np.uint8)
@@ -115,30 +142,19 @@ class Binding:
         quality = np.where(code == _MISSED, np.where(IS_USABLE[old], np.uint8(_MISSED), old), code)
         fresh = code == _FRESH
         n = self._number_slots.size
-        if frame is not None and fresh.any():
-            values, bits, decoded = self._decode(frame)
-            quality[fresh] = decoded[fresh]
-            out.values[self._number_slots[fresh[:n]]] = values[fresh[:n]]
-            out.bits[self._bit_index[fresh[n:]]] = bits[fresh[n:]]
-            out.measured_s[slots[fresh]] = np.array(frame.outcome.answered_s)[self._request_of[fresh]]
-        else:
+        if reading is None:
             self._beat = math.nan
+        else:
+            quality[fresh] = reading.quality[fresh]
+            out.values[self._number_slots[fresh[:n]]] = reading.values[fresh[:n]]
+            out.bits[self._bit_index[fresh[n:]]] = reading.bits[fresh[n:]]
+            out.measured_s[slots[fresh]] = reading.answered_s[self._request_of[fresh]]
         lost = IS_BAD[quality] & ~fresh
         out.values[self._number_slots[lost[:n]]] = np.nan
         out.bits[self._bit_index[lost[n:]]] = 0
         out.quality[slots] = quality
         said = fresh | (code == Quality.CONFIGURATION_ERROR) | (code == Quality.DEVICE_FAILURE)
         out.stamp_ns[slots[said]] = stamp_ns
-
-    def _decode(self, frame: Frame) -> tuple[F64, npt.NDArray[np.uint64], U8]:
-        """Values, bits and quality of all slots that are kept; good values of a frozen device are FROZEN."""
-        decoded = self._codec.decode(frame.words)
-        values, bits, quality = decoded.values, decoded.bits, decoded.quality
-        if self._beat_at is not None and self._stands_still(float(values[self._beat_at]), frame):
-            quality = np.where(IS_GOOD[quality], np.uint8(Quality.FROZEN), quality)
-        if self._kept is None:
-            return values, bits, quality
-        return values[self._number_kept], bits[self._word_kept], quality[self._kept]
 
     def _stands_still(self, beat: float, frame: Frame) -> bool:
         """Whether the heartbeat kept its value for the limit; one that could not be read starts anew."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import pytest_asyncio
-from acquire_rig import plan_settings, plant, registers_of, truth
+from acquire_rig import Album, plan_settings, plant, registers_of, truth
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -107,16 +107,26 @@ class Run:
         return {Quality(q) for q in image.quality[slots[(slots >= cells.start) & (slots < cells.start + cells.size)]]}
 
 
-@pytest_asyncio.fixture(scope="module", params=list(Transport))
-async def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Two periods of health, five of faults, three of health again."""
+RUNS: dict[Transport, Run] = {}
+
+
+@pytest_asyncio.fixture
+async def run(request: pytest.FixtureRequest, tmp_path: Path) -> Run:
+    """The run of one transport, made once."""
     transport: Transport = request.param
+    if transport not in RUNS:
+        RUNS[transport] = await perform(transport, tmp_path)
+    return RUNS[transport]
+
+
+async def perform(transport: Transport, folder: Path) -> Run:
+    """Two periods of health, five of faults, three of health again."""
     cases = [case for case in CASES if transport in case.on]
     n = len(cases) + SOUND
     topology = plant(n)
     layout = Layout.of(topology)
     image = truth(layout)
-    tls = certificates(tmp_path_factory.mktemp("tls")) if transport is L else None
+    tls = certificates(folder) if transport is L else None
     placeholder = plan_settings(topology, layout, lambda _: ConnectionSettings())
     devices = [Adversary({s.unit: registers_of(s.plan, image)}, rtu=transport in (R, S)) for s in placeholder]
     async with serving(devices, transport, tls):
@@ -150,25 +160,6 @@ async def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
     return Run(cases, images, began, ended, settings, image)
-
-
-class Album(list[Image]):
-    """The images, and the way to wait for them."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._more = asyncio.Event()
-
-    def add(self, image: Image) -> None:
-        self.append(image)
-        self._more.set()
-
-    async def until(self, condition: Callable[[], bool]) -> None:
-        """Wait for a condition on the images, ten seconds at most."""
-        async with asyncio.timeout(10):
-            while not condition():
-                self._more.clear()
-                await self._more.wait()
 
 
 @asynccontextmanager
@@ -216,6 +207,7 @@ def certificates(folder: Path) -> TlsSettings:
     return TlsSettings(folder / "own.pem", folder / "own.pem", folder / "own.key", server_name="device.test")
 
 
+@pytest.mark.parametrize("run", list(Transport), indirect=True)
 def test_sound_devices_notice_nothing(run: Run) -> None:
     """A fault that is not contained takes the whole plant's values with it."""
     for image in run.images:
@@ -224,6 +216,7 @@ def test_sound_devices_notice_nothing(run: Run) -> None:
             assert image.devices[device].faults == ()
 
 
+@pytest.mark.parametrize("run", list(Transport), indirect=True)
 def test_images_keep_their_time(run: Run) -> None:
     """Thirty failing devices must not make the images late or fewer."""
     times = np.array([i.scan.now_s for i in run.images[1:]])
@@ -232,6 +225,7 @@ def test_images_keep_their_time(run: Run) -> None:
     assert np.median(np.abs(np.diff(times) - PERIOD_S)) < 0.05 * PERIOD_S
 
 
+@pytest.mark.parametrize("run", list(Transport), indirect=True)
 def test_no_wrong_value_is_ever_shown(run: Run) -> None:
     """Whatever arrives, a value that may be used is the device's true value."""
     beats = run.truth.layout["cluster.heartbeat"].slots
@@ -241,11 +235,13 @@ def test_no_wrong_value_is_ever_shown(run: Run) -> None:
         np.testing.assert_allclose(image.values[shown], run.truth.values[shown], atol=1e-9)
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda c: f"{c.fault}-{c.counted}")
+@pytest.mark.parametrize(
+    ("run", "case"),
+    [pytest.param(t, c, id=f"{t}-{c.fault}-{c.counted}") for t in Transport for c in CASES if t in c.on],
+    indirect=["run"],
+)
 def test_each_fault_is_counted_contained_and_recovered(run: Run, case: Case) -> None:
     """Without its name an integrator cannot tell a wrong wire from a wrong address."""
-    if case not in run.cases:
-        return
     device = run.cases.index(case)
     before = dict(run.images[run.began - 1].devices[device].faults)
     after = dict(run.images[-1].devices[device].faults)
