@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import gc
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -100,6 +102,25 @@ async def build_server(
     settings: ServerSettings, plant: Plant, wiring: Wiring = DEFAULT, operations: AlarmOperations | None = None
 ) -> BmsServer:
     """A server that is ready to start; `operations` carries out what operators ask of conditions."""
+    with _uncollected():
+        return await _build(settings, plant, wiring, operations)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Keep the collector away from hundreds of thousands of new objects that all stay: it takes half of the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+async def _build(
+    settings: ServerSettings, plant: Plant, wiring: Wiring, operations: AlarmOperations | None
+) -> BmsServer:
     server = UaServer(settings, wiring)
     await server.init()
     await server.load_nodeset(nodeset_bytes(NODESET_FILE))
