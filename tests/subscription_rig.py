@@ -113,7 +113,7 @@ class Rig:
     def drain(self) -> dict[int, list[ua.DataValue]]:
         """Everything that may be sent, by client handle."""
         found: dict[int, list[ua.DataValue]] = {}
-        while self.subscription.items.ready():
+        while self.subscription.enabled and self.subscription.items.ready():
             result = self.message()
             assert result is not None
             for note in notifications(result):

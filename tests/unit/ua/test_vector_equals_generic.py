@@ -127,8 +127,7 @@ def _run(operations: list[Any], limit: int) -> None:
     world.commit([], [], 0, True)
     rigs = [Rig(plant, clock, vectorised=v, max_notifications=limit) for v in (True, False)]
     idents: list[int] = []
-    handle = 0
-    for name, *args in operations:
+    for handle, (name, *args) in enumerate(operations):
         answers = []
         for rig in rigs:
             subscription = rig.subscription
@@ -175,7 +174,6 @@ def _run(operations: list[Any], limit: int) -> None:
                 subscription.resend()
             elif name == "enable":
                 subscription.set_enabled(args[0])
-        handle += 1
         assert len(answers) < 2 or answers[0] == answers[1], (name, args)
     for rig in rigs:
         rig.subscription.set_enabled(True)
