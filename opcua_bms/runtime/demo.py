@@ -7,23 +7,26 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from opcua_bms.config.load import validate
-from opcua_bms.config.models import Config
-from opcua_bms.document import Document
 from opcua_bms.errors import AddressInUseError, UnreachableError
-from opcua_bms.runtime.application import Application
 from opcua_bms.runtime.loop import until
-from opcua_bms.runtime.ready import Ready
-from opcua_bms.runtime.serve import application, describe
+
+if TYPE_CHECKING:
+    from opcua_bms.acquire.settings import DeviceSettings
+    from opcua_bms.config.models import Config
+    from opcua_bms.document import Document
+    from opcua_bms.runtime.application import Application
 
 DEFAULT_ENDPOINT = "opc.tcp://127.0.0.1:4840"
 ANY_PORT = "opc.tcp://127.0.0.1:0"
+USUAL_PORT = 15020
+MASTER_CLUSTERS = 20
+"""Places that the CLOU-like master has; a larger plant is simulated without one."""
 _START_S, _END_S = 20.0, 1.5
 
 
@@ -43,6 +46,8 @@ async def simulator(settings: DemoSettings) -> AsyncIterator[asyncio.subprocess.
     """The simulator's process; it ends when we do, whatever ends us, because its standard input closes."""
     arguments = ["simulate", "--clusters", settings.clusters, "--packs", settings.packs, "--seed", settings.seed]
     arguments += ["--tick", min(0.5, settings.period_s / 2), "--move", "--json", "--until-eof", "--kind", "demo"]
+    if settings.clusters > MASTER_CLUSTERS:
+        arguments.append("--no-master")
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -94,50 +99,76 @@ def configuration(settings: DemoSettings, devices: list[dict[str, Any]], endpoin
         )
         if d["cluster"] is not None:
             lines.append(f"clusters = '{d['cluster'] + 1}'")
+    from opcua_bms.config.load import validate
+    from opcua_bms.document import Document
+
     document = Document("\n".join(lines), "demo")
     environment = {k: v for k, v in os.environ.items() if not k.startswith("OPCUA_BMS_")}
     return validate(document, environment), document
 
 
 async def demo(settings: DemoSettings, stop: asyncio.Event) -> None:
-    """Run until `stop`."""
+    """Run until `stop`. The server is built, for the usual ports, while the simulator starts."""
     async with simulator(settings) as process:
-        # the server is built while the simulator starts: its devices' ports are all that it waits for
-        app = await _started(settings, await addresses(process))
+        app = await _started(settings)
         try:
-            await until(stop, _both(app, process))
+            found = await addresses(process)
+            sys.stdout.write(_banner(app, found))
+            sys.stdout.flush()
+            await until(stop, _both(app, _devices(settings, found), process))
         finally:
             await app.stop("the demo was stopped")
 
 
-async def _started(settings: DemoSettings, devices: list[dict[str, Any]]) -> Application:
+def usual(settings: DemoSettings) -> list[dict[str, Any]]:
+    """The simulator's devices where nothing else uses their ports."""
+    rows = [
+        {"name": f"cluster{k + 1:02d}", "profile": "cell-cluster", "port": USUAL_PORT + k, "cluster": k}
+        for k in range(settings.clusters)
+    ]
+    if settings.clusters <= MASTER_CLUSTERS:
+        rows.append({"name": "master", "profile": "clou-ess", "port": USUAL_PORT + settings.clusters, "cluster": None})
+    return [{**row, "host": "127.0.0.1", "unit": 1} for row in rows]
+
+
+def _devices(settings: DemoSettings, found: list[dict[str, Any]]) -> Sequence[DeviceSettings]:
+    """The same devices at their real addresses."""
+    from opcua_bms.runtime.plant import build_plant
+
+    config, document = configuration(settings, found, ANY_PORT)
+    return build_plant(config, document, Path.cwd()).devices
+
+
+async def _started(settings: DemoSettings) -> Application:
+    from opcua_bms.runtime.ready import Ready
+    from opcua_bms.runtime.serve import application, describe
+
     wanted = settings.endpoint or DEFAULT_ENDPOINT
     for endpoint in (wanted, ANY_PORT):
-        config, document = configuration(settings, devices, endpoint)
+        config, document = configuration(settings, usual(settings), endpoint)
         app = application(config, document, Path.cwd())
         app.add_sink(Ready(partial(describe, app)))
         try:
-            server = await app.start()
+            await app.start()
         except AddressInUseError:
             if settings.endpoint is not None or endpoint == ANY_PORT:
                 raise
             continue
-        sys.stdout.write(_banner(app, server.endpoint_url, devices))
-        sys.stdout.flush()
         return app
     raise AddressInUseError(wanted)
 
 
-async def _both(app: Application, process: asyncio.subprocess.Process) -> None:
+async def _both(app: Application, devices: Sequence[DeviceSettings], process: asyncio.subprocess.Process) -> None:
     """Serve, and end with a clear word if the simulator dies."""
     async with asyncio.TaskGroup() as tasks:
-        serving = tasks.create_task(app.run(), name="serve")
+        serving = tasks.create_task(app.run(devices), name="serve")
         await process.wait()
         serving.cancel()
     raise UnreachableError("the simulator has ended; see its message above")
 
 
-def _banner(app: Application, endpoint: str, devices: list[dict[str, Any]]) -> str:
+def _banner(app: Application, devices: list[dict[str, Any]]) -> str:
+    endpoint = app.server.endpoint_url if app.server is not None else ""
     topology, period_s = app.plant.topology, app.plant.config.scan.period_s
     ports = sorted({d["port"] for d in devices})
     return "\n".join(
