@@ -146,7 +146,7 @@ class UaServer:
                 endpoint.Server.DiscoveryUrls = [self.endpoint_url]
 
     async def set_service_level(self, level: int) -> None:
-        """How well this server serves: 0 maintenance, 1 no data, 2–199 degraded, 200–255 healthy (Part 4 §6.6.2.4.2)."""
+        """How well this server serves: 0 maintenance, 1 no data, 2–199 degraded, 200–255 healthy (Part 4 §6.6.2)."""
         await self.iserver.server_object.set_service_level(level)
 
     def bind_method(self, method_id: ua.NodeId, handler: Handler) -> None:

@@ -7,6 +7,7 @@ timestamp is missing (Part 6 §5.2.2.17).
 from __future__ import annotations
 
 import functools
+import math
 import struct
 from typing import Any
 
@@ -26,6 +27,9 @@ Chunks = tuple[bytes, int | list[int]]
 """Encoded rows, and the size of one or, if they differ, the offsets of all (with the end)."""
 
 NO_BIT = 255
+
+_SINGLE_OVERFLOW = 3.4028235677973366e38
+"""The least Double that rounds to an infinite Float"""
 
 _FORMATS = {
     ua.VariantType.Boolean: "?",
@@ -183,7 +187,9 @@ class SmallScalar:
         if self._bit != NO_BIT:
             return bool(int(number) >> self._bit & 1)
         if self._integer:
-            return int(number) if self._low <= number <= self._high else 0
+            return int(number) if self._low <= number < self._high + 1 else 0
         if self._vtype is ua.VariantType.Boolean:
             return bool(number)
-        return float(np.float32(number)) if self._single else float(number)
+        if self._single and abs(number) >= _SINGLE_OVERFLOW:
+            return math.copysign(math.inf, number)
+        return float(number)

@@ -52,6 +52,7 @@ class ServerObject:
         self._set(Ids.Server_Auditing, self._iserver.settings.auditing, T.Boolean)
         self._set(Ids.Server_ServerRedundancy_RedundancySupport, ua.RedundancySupport.None_, T.Int32)
         self._set(Ids.Server_UrisVersion, int((self._started - _EPOCH_2000).total_seconds()), T.UInt32)
+        self._set(Ids.OPCUANamespaceMetadata_StaticStringNodeIdPattern, "", T.String)
         zone = ua.TimeZoneDataType(ua.Int16(-time.timezone // 60), bool(time.daylight))
         self._set(Ids.Server_LocalTime, zone, T.ExtensionObject)
 

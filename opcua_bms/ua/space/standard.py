@@ -40,6 +40,9 @@ UNSUPPORTED = (
     I.Server_EstimatedReturnTime,
     I.Server_ServerRedundancy_RedundantServerArray,
     I.Server_ServerDiagnostics_SamplingIntervalDiagnosticsArray,
+    I.OPCUANamespaceMetadata_DefaultRolePermissions,
+    I.OPCUANamespaceMetadata_DefaultUserRolePermissions,
+    I.OPCUANamespaceMetadata_DefaultAccessRestrictions,
 )
 """Optional instances that a server has only if it does what they promise."""
 

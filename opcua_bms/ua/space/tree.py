@@ -135,7 +135,7 @@ class Tree:
                 names: Names | None = self.roots
             else:
                 deeper = f"{member}.{name}" if member else name
-                if deeper in branch.members:
+                if name and deeper in branch.members:
                     member = deeper
                     continue
                 names = branch.below.get(member)
