@@ -8,7 +8,7 @@ from asyncua import ua
 from asyncua.ua.object_ids import ObjectIds as Ids
 
 from opcua_bms.infomodel.plan import ConditionFamily
-from opcua_bms.model.alarm import Command, ConditionInfo
+from opcua_bms.model.alarm import ConditionInfo
 from opcua_bms.server.condition_fields import ALL_FIELDS, Field, Needs, always, is_limit, latches
 from opcua_bms.server.names import Names, standard
 from opcua_bms.server.space import HAS_COMPONENT, HAS_PROPERTY
@@ -25,47 +25,43 @@ _MACHINES: tuple[tuple[str, str, str, Needs], ...] = (
     ("LimitState", "ExclusiveLimitStateMachineType", "Which limit was passed.", is_limit),
 )
 
-METHODS: tuple[tuple[str, Command, int, int, Needs], ...] = (
-    ("Enable", Command.ENABLE, Ids.ConditionType_Enable, 0, always),
-    ("Disable", Command.DISABLE, Ids.ConditionType_Disable, 0, always),
+_METHODS: tuple[tuple[str, int, int, Needs], ...] = (
+    ("Enable", Ids.ConditionType_Enable, 0, always),
+    ("Disable", Ids.ConditionType_Disable, 0, always),
     (
         "AddComment",
-        Command.ADD_COMMENT,
         Ids.ConditionType_AddComment,
         Ids.ConditionType_AddComment_InputArguments,
         always,
     ),
     (
         "Acknowledge",
-        Command.ACKNOWLEDGE,
         Ids.AcknowledgeableConditionType_Acknowledge,
         Ids.AcknowledgeableConditionType_Acknowledge_InputArguments,
         always,
     ),
     (
         "Confirm",
-        Command.CONFIRM,
         Ids.AcknowledgeableConditionType_Confirm,
         Ids.AcknowledgeableConditionType_Confirm_InputArguments,
         always,
     ),
-    ("Silence", Command.SILENCE, Ids.AlarmConditionType_Silence, 0, always),
-    ("Suppress", Command.SUPPRESS, Ids.AlarmConditionType_Suppress, 0, always),
-    ("Unsuppress", Command.UNSUPPRESS, Ids.AlarmConditionType_Unsuppress, 0, always),
-    ("RemoveFromService", Command.REMOVE_FROM_SERVICE, Ids.AlarmConditionType_RemoveFromService, 0, always),
-    ("PlaceInService", Command.PLACE_IN_SERVICE, Ids.AlarmConditionType_PlaceInService, 0, always),
-    ("Reset", Command.RESET, Ids.AlarmConditionType_Reset, 0, latches),
+    ("Silence", Ids.AlarmConditionType_Silence, 0, always),
+    ("Suppress", Ids.AlarmConditionType_Suppress, 0, always),
+    ("Unsuppress", Ids.AlarmConditionType_Unsuppress, 0, always),
+    ("RemoveFromService", Ids.AlarmConditionType_RemoveFromService, 0, always),
+    ("PlaceInService", Ids.AlarmConditionType_PlaceInService, 0, always),
+    ("Reset", Ids.AlarmConditionType_Reset, 0, latches),
     (
         "ShelvingState.TimedShelve",
-        Command.TIMED_SHELVE,
         Ids.ShelvedStateMachineType_TimedShelve,
         Ids.ShelvedStateMachineType_TimedShelve_InputArguments,
         always,
     ),
-    ("ShelvingState.OneShotShelve", Command.ONE_SHOT_SHELVE, Ids.ShelvedStateMachineType_OneShotShelve, 0, always),
-    ("ShelvingState.Unshelve", Command.UNSHELVE, Ids.ShelvedStateMachineType_Unshelve, 0, always),
+    ("ShelvingState.OneShotShelve", Ids.ShelvedStateMachineType_OneShotShelve, 0, always),
+    ("ShelvingState.Unshelve", Ids.ShelvedStateMachineType_Unshelve, 0, always),
 )
-"""Methods below a condition: path, what it asks, the type's Method, its InputArguments (0: none), who has it."""
+"""Methods below a condition: path, the type's Method, its InputArguments (0: none), who has it."""
 
 
 def condition_family(
@@ -97,7 +93,7 @@ def _members(
     for field in ALL_FIELDS:
         if has(field.needs):
             yield _variable(field, indices, names, read)
-    for path, _, declaration, input_arguments, needs in METHODS:
+    for path, declaration, input_arguments, needs in _METHODS:
         if has(needs):
             yield from _method(path, declaration, input_arguments, arguments)
 

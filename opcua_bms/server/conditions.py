@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from asyncua import ua
 
 from opcua_bms.infomodel.plan import InstancePlan
-from opcua_bms.model.alarm import Command, ConditionInfo, ConditionKind, ConditionState, Transition
+from opcua_bms.model.alarm import ConditionInfo, ConditionKind, ConditionState, Transition
 from opcua_bms.server.condition_fields import ALL_FIELDS, NOTHING, Facts, Field, Now, source_name
-from opcua_bms.server.condition_nodes import METHODS, Arguments, condition_family
+from opcua_bms.server.condition_nodes import Arguments, condition_family
 from opcua_bms.server.names import Names
 from opcua_bms.server.publisher import Publisher
 from opcua_bms.server.values import data_value, moment, text
@@ -34,7 +34,7 @@ _INPUTS: dict[ConditionKind, tuple[str, str]] = {
 class ConditionBook:
     """All conditions of the alarm engine, in its order.
 
-    Methods are bound elsewhere: `condition_of` tells which condition a Call is for, and `METHODS` what it asks.
+    Methods are bound elsewhere: `condition_of` tells which condition a Call is for.
     """
 
     def __init__(self, plan: InstancePlan, infos: Sequence[ConditionInfo], names: Names, publisher: Publisher) -> None:
@@ -130,6 +130,3 @@ def _inputs(info: ConditionInfo, members: set[str]) -> tuple[str, str]:
         kind = next((k for k in _INPUTS if k.value == f"{base}AlarmType"), kind)
     high, low = _INPUTS.get(kind, ("", ""))
     return (high if high in members else ""), (low if low in members else "")
-
-
-__all__ = ["METHODS", "Command", "ConditionBook"]
