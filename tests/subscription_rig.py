@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from asyncua import ua
 from asyncua.common.utils import Buffer
 from asyncua.crypto.permission_rules import User, UserRole
 from asyncua.ua.ua_binary import struct_from_binary
+from loose_ua import ua
 from ua_fixture import Plant
 
 from opcua_bms.ua.access import OpenAccess
@@ -81,14 +81,14 @@ class Rig:
     def expired(self, subscription: Subscription) -> None:
         self.ended.append(subscription.ident)
 
-    def create(self, *requests: ua.MonitoredItemCreateRequest, times: int = 12) -> list[ua.MonitoredItemCreateResult]:
+    def create(self, *requests: Any, times: int = 12) -> list[Any]:
         """CreateMonitoredItems."""
         rows = NewRows()
         results = [self.factory.create(self.subscription, r, times, ADMIN, rows) for r in requests]
         self.subscription.add_rows(rows.numbers, rows.words)
         return results
 
-    def modify(self, ident: int, parameters: ua.MonitoringParameters, times: int = 12) -> ua.MonitoredItemModifyResult:
+    def modify(self, ident: int, parameters: Any, times: int = 12) -> Any:
         """ModifyMonitoredItems."""
         request = ua.MonitoredItemModifyRequest(MonitoredItemId=ident, RequestedParameters=parameters)
         return self.factory.modify(self.subscription, request, times)
@@ -104,15 +104,15 @@ class Rig:
         self.latest = Snapshot.of(self.plant.store)
         self.subscription.sample_commit(self.latest)
 
-    def message(self) -> ua.PublishResult | None:
+    def message(self) -> Any | None:
         """The next message, if there is one to send."""
-        sent: list[ua.PublishResult] = []
+        sent: list[Any] = []
         request = PublishRequest(1, sent.append, lambda _code: None, lambda: True)
         return sent[0] if self.subscription.answer(request) else None
 
-    def drain(self) -> dict[int, list[ua.DataValue]]:
+    def drain(self) -> dict[int, list[Any]]:
         """Everything that may be sent, by client handle."""
-        found: dict[int, list[ua.DataValue]] = {}
+        found: dict[int, list[Any]] = {}
         while self.subscription.enabled and self.subscription.items.ready():
             result = self.message()
             assert result is not None
@@ -121,18 +121,18 @@ class Rig:
         return found
 
 
-def notifications(result: ua.PublishResult) -> list[ua.MonitoredItemNotification]:
+def notifications(result: Any) -> list[Any]:
     """The data changes of a message."""
-    out: list[ua.MonitoredItemNotification] = []
+    out: list[Any] = []
     for part in result.NotificationMessage.NotificationData:
         if part.TypeId == ua.NodeId(ua.ObjectIds.DataChangeNotification_Encoding_DefaultBinary):
             out += struct_from_binary(ua.DataChangeNotification, Buffer(part.Body)).MonitoredItems
     return out
 
 
-def events_of(result: ua.PublishResult) -> list[ua.EventFieldList]:
+def events_of(result: Any) -> list[Any]:
     """The events of a message."""
-    out: list[ua.EventFieldList] = []
+    out: list[Any] = []
     for part in result.NotificationMessage.NotificationData:
         if part.TypeId == ua.NodeId(ua.ObjectIds.EventNotificationList_Encoding_DefaultBinary):
             out += struct_from_binary(ua.EventNotificationList, Buffer(part.Body)).Events
@@ -140,9 +140,9 @@ def events_of(result: ua.PublishResult) -> list[ua.EventFieldList]:
 
 
 def item(
-    node: ua.NodeId,
+    node: Any,
     handle: int,
-    mode: ua.MonitoringMode = ua.MonitoringMode.Reporting,
+    mode: Any = ua.MonitoringMode.Reporting,
     *,
     sampling: float = 0.0,
     queue: int = 1,
@@ -150,7 +150,7 @@ def item(
     data_filter: Any = None,
     index_range: str | None = None,
     attribute: int = ua.AttributeIds.Value,
-) -> ua.MonitoredItemCreateRequest:
+) -> Any:
     """A request for one item."""
     return ua.MonitoredItemCreateRequest(
         ua.ReadValueId(node, attribute, index_range, ua.QualifiedName()),
@@ -159,6 +159,6 @@ def item(
     )
 
 
-def deadband(value: float, kind: int = 1, trigger: int = 1) -> ua.DataChangeFilter:
+def deadband(value: float, kind: int = 1, trigger: int = 1) -> Any:
     """A DataChangeFilter."""
     return ua.DataChangeFilter(ua.DataChangeTrigger(trigger), kind, value)

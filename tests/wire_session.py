@@ -7,8 +7,8 @@ import contextlib
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from asyncua import Client, ua
 from asyncua.ua.ua_binary import struct_from_binary
+from loose_ua import Client, UaError, ua
 
 LIMIT_S = 10.0
 
@@ -16,7 +16,7 @@ LIMIT_S = 10.0
 class Wire:
     """One session over a real socket."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Any) -> None:
         self.client = client
         self._waiting: asyncio.Future[Any] | None = None
 
@@ -34,7 +34,7 @@ class Wire:
         acks = [ua.SubscriptionAcknowledgement(s, n) for s, n in acknowledged]
         return self.send(ua.PublishRequest(Parameters=ua.PublishParameters(acks)))
 
-    async def next(self, *acknowledged: tuple[int, int]) -> ua.PublishResult:
+    async def next(self, *acknowledged: tuple[int, int]) -> Any:
         """The answer to one Publish request; if the wait is cancelled, the next call waits for the same answer."""
         if self._waiting is None:
             self._waiting = self.publish(*acknowledged)
@@ -43,20 +43,20 @@ class Wire:
         finally:
             if self._waiting.done():
                 self._waiting = None
-        result: ua.PublishResult = response.Parameters
+        result: Any = response.Parameters
         return result
 
-    async def values(self, n: int) -> dict[int, list[ua.DataValue]]:
+    async def values(self, n: int) -> dict[int, list[Any]]:
         """Publish until `n` data changes came; they, by client handle."""
-        found: dict[int, list[ua.DataValue]] = {}
+        found: dict[int, list[Any]] = {}
         while sum(len(v) for v in found.values()) < n:
             for note in data_changes(await self.next()):
                 found.setdefault(note.ClientHandle, []).append(note.Value)
         return found
 
-    async def events(self, n: int) -> list[ua.EventFieldList]:
+    async def events(self, n: int) -> list[Any]:
         """Publish until `n` events came."""
-        found: list[ua.EventFieldList] = []
+        found: list[Any] = []
         while len(found) < n:
             found += event_fields(await self.next())
         return found
@@ -65,7 +65,7 @@ class Wire:
         """CreateSubscription; its id."""
         return int((await self.create_subscription(interval, **parameters)).SubscriptionId)
 
-    async def create_subscription(self, interval: float = 50.0, **parameters: Any) -> ua.CreateSubscriptionResult:
+    async def create_subscription(self, interval: float = 50.0, **parameters: Any) -> Any:
         """CreateSubscription."""
         chosen = {
             "RequestedLifetimeCount": 1000,
@@ -78,22 +78,22 @@ class Wire:
         request = ua.CreateSubscriptionRequest(
             Parameters=ua.CreateSubscriptionParameters(RequestedPublishingInterval=interval, **chosen)
         )
-        result: ua.CreateSubscriptionResult = (await self.request(request)).Parameters
+        result: Any = (await self.request(request)).Parameters
         return result
 
     async def monitor(
-        self, subscription: int, *items: ua.MonitoredItemCreateRequest, times: int = ua.TimestampsToReturn.Both
-    ) -> list[ua.MonitoredItemCreateResult]:
+        self, subscription: int, *items: Any, times: int = ua.TimestampsToReturn.Both
+    ) -> list[Any]:
         """CreateMonitoredItems."""
         parameters = ua.CreateMonitoredItemsParameters(subscription, ua.TimestampsToReturn(times), list(items))
         response = await self.request(ua.CreateMonitoredItemsRequest(Parameters=parameters))
         return list(response.Results)
 
-    async def call(self, object_id: ua.NodeId, method_id: ua.NodeId, *arguments: ua.Variant) -> ua.CallMethodResult:
+    async def call(self, object_id: Any, method_id: Any, *arguments: Any) -> Any:
         """Call one method."""
         method = ua.CallMethodRequest(object_id, method_id, list(arguments))
         response = await self.request(ua.CallRequest(Parameters=ua.CallParameters([method])))
-        result: ua.CallMethodResult = response.Results[0]
+        result: Any = response.Results[0]
         return result
 
 
@@ -105,23 +105,23 @@ async def wire(url: str) -> AsyncIterator[Wire]:
     try:
         yield Wire(client)
     finally:
-        with contextlib.suppress(ConnectionError, ua.UaError, asyncio.TimeoutError):
+        with contextlib.suppress(ConnectionError, UaError, asyncio.TimeoutError):
             await client.disconnect()
 
 
-def data_changes(result: ua.PublishResult) -> list[ua.MonitoredItemNotification]:
+def data_changes(result: Any) -> list[Any]:
     """The data changes of a message."""
     parts: Sequence[Any] = result.NotificationMessage.NotificationData or []
     return [n for part in parts if isinstance(part, ua.DataChangeNotification) for n in part.MonitoredItems]
 
 
-def event_fields(result: ua.PublishResult) -> list[ua.EventFieldList]:
+def event_fields(result: Any) -> list[Any]:
     """The events of a message."""
     parts: Sequence[Any] = result.NotificationMessage.NotificationData or []
     return [e for part in parts if isinstance(part, ua.EventNotificationList) for e in part.Events]
 
 
-def status_changes(result: ua.PublishResult) -> list[int]:
+def status_changes(result: Any) -> list[int]:
     """The codes of the StatusChangeNotifications of a message."""
     parts: Sequence[Any] = result.NotificationMessage.NotificationData or []
     return [int(part.Status.value) for part in parts if isinstance(part, ua.StatusChangeNotification)]

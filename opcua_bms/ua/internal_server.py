@@ -26,12 +26,15 @@ from opcua_bms.ua.space.nodes import AddressSpace
 from opcua_bms.ua.store import ValueStore
 
 if TYPE_CHECKING:
+    from opcua_bms.ua.services.subscription import Subscriptions
     from opcua_bms.ua.session import Session
     from opcua_bms.ua.wiring import Wiring
 
 
 class InternalServer(BaseInternalServer):
     """One per UaServer; made before the address space is loaded."""
+
+    subscription_service: Subscriptions
 
     def __init__(self, settings: ServerSettings, wiring: Wiring) -> None:
         super().__init__(settings.user_manager)

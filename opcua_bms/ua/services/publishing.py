@@ -7,7 +7,7 @@ import contextlib
 import logging
 import struct
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
@@ -52,9 +52,13 @@ class Parameters:
 class Host(Protocol):
     """What a subscription needs of the service that holds it."""
 
-    loop_time: Callable[[], float]
-    latest: Snapshot | None
     retransmission_limit: int
+    latest: Snapshot | None
+    """the commit that is being sampled"""
+
+    def loop_time(self) -> float:
+        """Seconds on the monotonic clock."""
+        ...
 
     def expired(self, subscription: Subscription) -> None:
         """Its lifetime is over."""

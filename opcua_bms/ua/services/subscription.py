@@ -61,7 +61,6 @@ class Subscriptions(SubscriptionService):
     def __init__(self, aspace: AddressSpace, iserver: InternalServer) -> None:
         super().__init__(aspace, iserver=iserver)
         self._iserver = iserver
-        self.loop_time: Callable[[], float] = time.monotonic
         self.retransmission_limit = iserver.limits.retransmission_queue
         self.latest: Snapshot | None = None
         self.types = TypeTree(aspace)
@@ -81,6 +80,10 @@ class Subscriptions(SubscriptionService):
         store.on_commit(lambda: self._on_commit(store))
 
     # sampling
+
+    def loop_time(self) -> float:
+        """Seconds on the monotonic clock."""
+        return time.monotonic()
 
     def _on_commit(self, store: ValueStore) -> None:
         self._commits.append(Snapshot.of(store))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from asyncua import ua
 from asyncua.ua.status_codes import StatusCodes
+from loose_ua import ua
 from subscription_rig import Clock
 
 from opcua_bms.ua.services.publish_queue import PublishQueue, PublishRequest

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from asyncua import ua
+from loose_ua import ua
 
 from opcua_bms.ua.services.creation import revise_sampling
 from opcua_bms.ua.services.snapshot import Snapshot
