@@ -7,10 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from asyncua import ua
 from asyncua.server.address_space import AddressSpace as BaseAddressSpace
-from asyncua.server.address_space import NodeData
+from asyncua.server.address_space import AttributeValue, NodeData
+from asyncua.ua.attribute_ids import AttributeIds
 
 if TYPE_CHECKING:
     from opcua_bms.ua.space.instances import InstanceSpace
+
+
+_ABSTRACT_DATA_TYPES = frozenset(ua.NodeId(ua.Int32(number)) for number in (24, 26, 27, 28))
+"""BaseDataType, Number, Integer, UInteger"""
 
 
 class NodeTable(dict[ua.NodeId, NodeData]):
@@ -58,6 +63,14 @@ class AddressSpace(BaseAddressSpace):
     def is_real(self, node_id: ua.NodeId) -> bool:
         """Whether the node is held in memory, so that its attributes can be written."""
         return dict.__contains__(self._nodes, node_id)
+
+    def _is_expected_variant_type(self, value: ua.DataValue, attval: AttributeValue, node: NodeData) -> bool:
+        """As asyncua's, but a Variable of an abstract type may change from one number type to another."""
+        held = node.attributes.get(AttributeIds.DataType)
+        data_type = held.value.Value.Value if held is not None and held.value and held.value.Value else None
+        if attval is node.attributes.get(AttributeIds.Value) and data_type in _ABSTRACT_DATA_TYPES:
+            return True
+        return super()._is_expected_variant_type(value, attval, node)
 
     def add_datachange_callback(
         self, nodeid: ua.NodeId, attr: ua.AttributeIds, callback: Callable[..., Any]

@@ -34,6 +34,7 @@ SIGNATURES = [
     (address_space.AddressSpace.read_attribute_value, ["self", "nodeid", "attr"]),
     (address_space.AddressSpace.write_attribute_value, ["self", "nodeid", "attr", "value"]),
     (address_space.AddressSpace.add_datachange_callback, ["self", "nodeid", "attr", "callback"]),
+    (address_space.AddressSpace._is_expected_variant_type, ["self", "value", "attval", "node"]),
     (address_space.AttributeService.__init__, ["self", "aspace"]),
     (address_space.ViewService.__init__, ["self", "aspace"]),
     (address_space.MethodService.__init__, ["self", "aspace"]),
