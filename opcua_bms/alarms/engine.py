@@ -9,10 +9,11 @@ from types import MappingProxyType
 import numpy as np
 
 from opcua_bms.alarms import condition as fsm
+from opcua_bms.alarms.build import make_plan
 from opcua_bms.alarms.changes import Changes
 from opcua_bms.alarms.debounce import debounce
 from opcua_bms.alarms.findings import Findings
-from opcua_bms.alarms.plan import Device, make_plan
+from opcua_bms.alarms.plan import Device
 from opcua_bms.alarms.rows import Row, header_of, restore, row_of, rows_of
 from opcua_bms.alarms.rules import Rule
 from opcua_bms.alarms.signals import EVIDENCE, Scan

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from string import Formatter
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator, model_validator
 
 from opcua_bms.alarms.defaults import ALARM_SEVERITY, DEFAULT_ROWS, TRIP_SEVERITY, WARNING_SEVERITY
 from opcua_bms.model.alarm import ConditionKind
@@ -147,6 +147,9 @@ class Rule(Row):
         return row.severity if row.severity is not None else dict(LEVELS)[level]
 
 
+_TABLE = TypeAdapter(dict[str, Rule])
+
+
 def _merged(row: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
     """`change` laid over `row`, tables key by key."""
     out = dict(row)
@@ -159,8 +162,8 @@ def _merged(row: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]
 def load_rules(changes: Mapping[str, Any] | None = None) -> tuple[Rule, ...]:
     """The default rules with `changes` {rule id: {key: value}} laid over them; an unknown id adds a row.
 
-    Rows with `enabled = false` are left out. Raises pydantic.ValidationError, or ValueError where rows contradict
-    each other; the message names the row.
+    Rows with `enabled = false` are left out. Raises pydantic.ValidationError, whose locations begin with the rule's
+    id, or ValueError where rows contradict each other, whose text does.
     """
     changes = changes or {}
     for id_, change in changes.items():
@@ -168,7 +171,7 @@ def load_rules(changes: Mapping[str, Any] | None = None) -> tuple[Rule, ...]:
             raise ValueError(f"{id_}: a table of changes is needed (got {change!r})")  # noqa: TRY004 # a bad value of the file
     rows = {id_: _merged(row, changes.get(id_, {})) for id_, row in DEFAULT_ROWS.items()}
     rows |= {id_: dict(change) for id_, change in changes.items() if id_ not in rows}
-    rules = tuple(Rule.model_validate({**row, "id": id_}) for id_, row in rows.items())
+    rules = tuple(_TABLE.validate_python({id_: {**row, "id": id_} for id_, row in rows.items()}).values())
     seen: dict[tuple[str, ...], Rule] = {}
     for rule in rules:
         if not rule.enabled:

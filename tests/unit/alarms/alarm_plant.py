@@ -58,12 +58,20 @@ def small_topology(clusters: int = 3, packs: int = 2, cells: int = 8, sensors: i
 class Plant:
     """Engine, state and image; `scan` advances both clocks and returns what happened."""
 
-    def __init__(self, changes: Mapping[str, Any] | None = None, topology: Topology | None = None) -> None:
+    def __init__(
+        self,
+        changes: Mapping[str, Any] | None = None,
+        topology: Topology | None = None,
+        word_bits: int = 64,
+    ) -> None:
         self.topology = topology or small_topology()
         self.layout = Layout.of(self.topology)
         n = self.topology.n_clusters
         self.devices = [Device(f"cluster{c + 1:02d}", (c,)) for c in range(n)] + [Device("master")]
-        self.engine = AlarmEngine(self.topology, self.layout, load_rules(changes), LABELS, self.devices)
+        widths = dict.fromkeys(LABELS, word_bits)
+        self.engine = AlarmEngine(
+            self.topology, self.layout, load_rules(changes), LABELS, self.devices, word_widths=widths
+        )
         self.state: EngineState = self.engine.initial(b"\x01" * 8)
         self.now_s, self.now_ns = 1000.0, START_NS
         self.image = Image.blank(self.layout, ScanInfo(0, self.now_s, self.now_ns, 1.0), Quality.NOT_SUPPORTED)

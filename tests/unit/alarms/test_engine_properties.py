@@ -65,7 +65,7 @@ class Run:
     """A plant driven by acts; collects transitions with their moment."""
 
     def __init__(self) -> None:
-        self.plant = Plant(CHANGES, TOPOLOGY)
+        self.plant = Plant(CHANGES, TOPOLOGY, word_bits=8)
         self.happened: list[tuple[float, Transition]] = []
         self.journal: dict[str, dict[str, Any]] = {}
         self.header = self.plant.engine.header(self.plant.state)
@@ -124,7 +124,7 @@ def seen(state: ConditionState) -> ConditionState:
     return replace(state, good=True, quality_ns=0)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(SCANS)
 def test_nothing_is_lost_or_doubled(scans: list[tuple[float, list[Act]]]) -> None:
     """The transitions alone must rebuild the truth: a journal, a historian and a client have nothing else."""
@@ -154,7 +154,7 @@ def test_nothing_is_lost_or_doubled(scans: list[tuple[float, list[Act]]]) -> Non
         assert state.active is active.get(info.id, False)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(SCANS, hs.sets(hs.integers(0, 24)))
 def test_saving_and_loading_anywhere_changes_nothing(scans: list[tuple[float, list[Act]]], at: set[int]) -> None:
     """A restart in the middle of a delay, a shelving or a freeze must give the same state, to the last bit."""
@@ -170,7 +170,7 @@ def test_saving_and_loading_anywhere_changes_nothing(scans: list[tuple[float, li
     assert broken.plant.state.conditions == straight.plant.state.conditions
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(SCANS, hs.sets(hs.integers(0, 24)))
 def test_a_kill_loses_no_state_and_raises_nothing_again(scans: list[tuple[float, list[Act]]], at: set[int]) -> None:
     """Acknowledged stays acknowledged, latched latched, shelved shelved; what is still active is not new."""
