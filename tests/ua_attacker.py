@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import struct
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from asyncua import ua
 from asyncua.client.client import Client
@@ -96,12 +97,12 @@ class RawClient:
         self.auth: Any = ua.NodeId()
 
     @classmethod
-    async def connect(cls, port: int) -> RawClient:
+    async def connect(cls, port: int) -> Self:
         """Connect, nothing more."""
         return cls(*await asyncio.open_connection("127.0.0.1", port))
 
     @classmethod
-    async def open(cls, port: int) -> RawClient:
+    async def open(cls, port: int) -> Self:
         """Connect, HEL, OPN."""
         client = await cls.connect(port)
         await client.hello()
@@ -109,7 +110,7 @@ class RawClient:
         return client
 
     @classmethod
-    async def login(cls, port: int, **params: Any) -> RawClient:
+    async def login(cls, port: int, **params: Any) -> Self:
         """Connect, HEL, OPN, CreateSession, ActivateSession as nobody in particular."""
         client = await cls.open(port)
         await client.create_session(**params)
@@ -251,6 +252,78 @@ class RawClient:
     async def close(self) -> None:
         """Hang up."""
         self.writer.close()
+
+
+class Canary(RawClient):
+    """An honest subscriber at 0.1 s to a variable that changes twice as often; keeps the longest silence."""
+
+    longest_s = 0.0
+    notifications = 0
+
+    async def subscribe(self) -> None:
+        """Subscribe to VALUE and publish from now on."""
+        request = ua.CreateSubscriptionRequest()
+        request.Parameters.RequestedPublishingInterval = ua.Double(100.0)
+        request.Parameters.RequestedLifetimeCount = ua.UInt32(1000)
+        request.Parameters.RequestedMaxKeepAliveCount = ua.UInt32(100)
+        request.Parameters.PublishingEnabled = True
+        created = await self.ask(request)
+        items = ua.CreateMonitoredItemsRequest()
+        items.Parameters.SubscriptionId = created.Parameters.SubscriptionId
+        item = ua.MonitoredItemCreateRequest()
+        item.ItemToMonitor.NodeId = VALUE
+        item.ItemToMonitor.AttributeId = AttributeIds.Value
+        item.MonitoringMode = ua.MonitoringMode.Reporting
+        item.RequestedParameters.SamplingInterval = ua.Double(50.0)
+        items.Parameters.ItemsToCreate = [item]
+        await self.ask(items)
+        for _ in range(3):
+            self.send(self.message(ua.PublishRequest()))
+
+    async def sing(self) -> None:
+        """Take notifications until cancelled."""
+        last = time.monotonic()
+        while True:
+            answer = await self.response()
+            if isinstance(answer, ua.PublishResponse):
+                now = time.monotonic()
+                self.longest_s, last = max(self.longest_s, now - last), now
+                self.notifications += 1
+                self.send(self.message(ua.PublishRequest()))
+
+
+@asynccontextmanager
+async def canary_beside(server: UaServer) -> AsyncIterator[Canary]:
+    """A canary that must not miss three intervals whatever happens meanwhile."""
+    canary = await Canary.login(server.port)
+    await canary.subscribe()
+
+    async def change() -> None:
+        value = 0.0
+        while True:
+            value += 1.0
+            await server.iserver.write_attribute_value(VALUE, ua.DataValue(ua.Variant(value, ua.VariantType.Double)))
+            await asyncio.sleep(0.05)
+
+    tasks = [asyncio.create_task(change()), asyncio.create_task(canary.sing())]
+    await asyncio.sleep(0.15)
+    yield canary
+    await asyncio.sleep(0.25)
+    for task in tasks:
+        task.cancel()
+    done = await asyncio.gather(*tasks, return_exceptions=True)
+    assert all(isinstance(result, asyncio.CancelledError) for result in done), done
+    assert canary.notifications
+    assert canary.longest_s <= 0.3 + MEASURED_SLACK_S, canary.longest_s
+    request = ua.CloseSessionRequest()
+    request.DeleteSubscriptions = True
+    canary.send(canary.message(request))
+    await asyncio.sleep(0.02)
+    await canary.close()
+
+
+MEASURED_SLACK_S = 0.15
+"""attacker, canary and server share one loop of a busy machine"""
 
 
 def hello(size: int = 65535, most: int = 0, url: str = "opc.tcp://127.0.0.1/") -> bytes:

@@ -6,6 +6,7 @@ from typing import Any
 
 from asyncua import ua
 
+from opcua_bms.ua.guard.auditing import publish_to, restrict_audit_events
 from opcua_bms.ua.security.gate import Gate
 from opcua_bms.ua.security.settings import endpoint_descriptions, policy_factories
 
@@ -23,4 +24,6 @@ def announce(server: Any) -> None:
     url = server.endpoint.geturl()
     for endpoint in endpoint_descriptions(gate.settings, url, application, gate.certificate_der):
         server.iserver.add_endpoint(endpoint)
+    restrict_audit_events(gate.rules)
+    publish_to(server.iserver, server.get_application_uri())
     server._policies = list(policy_factories(gate.settings, gate.certificate, gate.key))

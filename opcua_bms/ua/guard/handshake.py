@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any, cast
 
 from asyncua import ua
@@ -69,16 +70,32 @@ class Handshake:
         self._processor.send_response(header.RequestHandle, seqhdr, response)
 
     async def _make_room(self) -> None:
-        """At the limit the oldest session that nobody activated goes (OPC 10000-4 §5.7.2)."""
+        """At the limit the oldest unactivated session goes (OPC 10000-4 §5.7.2), else one of a hoarder."""
         sessions = cast(list[GuardedSession], self._server.sessions)
         if len(sessions) < self._server.limits.sessions:
             return
-        idle = [s for s in sessions if not s.is_activated()]
-        if not idle:
+        victim = self._victim(sessions)
+        if victim is None:
             self._gate.incidents.report("sessions_full", self._processor.address)
             raise ServiceError(StatusCodes.BadTooManySessions)
         self._gate.incidents.counters["sessions_evicted"] += 1
-        await min(idle, key=lambda s: s.created_at).close_session(True)
+        await victim.close_session(True)
+
+    def _victim(self, sessions: list[GuardedSession]) -> GuardedSession | None:
+        """Whose session makes room.
+
+        Never one in use by an authenticated user. An address that holds more than half of all gives its longest idle:
+        first of those without a connection, then of anonymous users without subscriptions.
+        """
+        waiting = [s for s in sessions if not s.is_activated()]
+        if waiting:
+            return min(waiting, key=lambda s: s.created_at)
+        ((hoarder, count),) = Counter(s.address for s in sessions).most_common(1)
+        crowd = [s for s in sessions if s.address == hoarder] if count > len(sessions) // 2 else []
+        lost = [s for s in crowd if s.processor is None]
+        busy = {s.session_id for s in self._server.subscription_service.subscriptions.values()}
+        nobodys = [s for s in crowd if s.user.name is None and s.session_id not in busy]
+        return min(lost or nobodys, key=lambda s: s.last_activity, default=None)
 
     async def activate(self, header: Any, seqhdr: Any, body: Any) -> None:
         """ActivateSession (OPC 10000-4 §5.7.3): nothing is bound before signature and user hold."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Coroutine
 from typing import Any, cast
 
 from asyncua import ua
@@ -17,6 +18,8 @@ from opcua_bms.ua.guard.channel import Channel
 from opcua_bms.ua.guard.handshake import Handshake
 from opcua_bms.ua.guard.session import GuardedSession
 from opcua_bms.ua.processor import Processor
+from opcua_bms.ua.security.audit import AuditKind
+from opcua_bms.ua.security.certificates import thumbprint
 from opcua_bms.ua.security.gate import Gate
 from opcua_bms.ua.security.validation import CertificateRejectedError
 
@@ -149,6 +152,16 @@ class GuardedProcessor(Processor):
             channel.select_policy(message.SecurityHeader().SecurityPolicyURI, None, params.SecurityMode)
         response = ua.OpenSecureChannelResponse()
         response.Parameters = channel.open(params, self.gate)
+        if channel.chain:
+            self.gate.audit(
+                AuditKind.OPEN_SECURE_CHANNEL,
+                0,
+                self.address,
+                SecureChannelId=str(channel.security_token.ChannelId),
+                SecurityPolicyUri=channel.security_policy.URI,
+                ClientCertificateThumbprint=thumbprint(channel.chain[0]),
+                request=params.RequestType.name,
+            )
         self.send_response(header.RequestHandle, message.SequenceHeader(), response, ua.MessageType.SecureOpen)
 
     async def process_message(self, seqhdr: Any, body: Any) -> bool:
@@ -210,10 +223,11 @@ class GuardedProcessor(Processor):
         if not self.gate.settings.offers(policy.URI, policy.Mode):
             raise ServiceError(StatusCodes.BadSecurityPolicyRejected)
         if number == _CREATE:
-            await self._handshake.create(requesthdr, seqhdr, body)
+            await self._audited(AuditKind.CREATE_SESSION, requesthdr, self._handshake.create(requesthdr, seqhdr, body))
             return True
         if number == _ACTIVATE:
-            await self._handshake.activate(requesthdr, seqhdr, body)
+            activation = self._handshake.activate(requesthdr, seqhdr, body)
+            await self._audited(AuditKind.ACTIVATE_SESSION, requesthdr, activation)
             return True
         session = self.guarded_session
         if session is None or not session.has_token(requesthdr.AuthenticationToken):
@@ -222,13 +236,42 @@ class GuardedProcessor(Processor):
             raise ServiceError(StatusCodes.BadSessionClosed)
         if number == _CLOSE:
             delete = ua.ua_binary.Primitives.Boolean.unpack(body)
-            await session.close_session(delete)
+            await self._audited(AuditKind.CLOSE_SESSION, requesthdr, session.close_session(delete))
             self.send_response(requesthdr.RequestHandle, seqhdr, ua.CloseSessionResponse())
             return True
         if not session.is_activated():
             await session.close_session(True)
             raise ServiceError(StatusCodes.BadSessionNotActivated)
+        session.entry_id = requesthdr.AuditEntryId or ""
         return bool(await super()._process_message(typeid, requesthdr, seqhdr, body))
+
+    async def _audited(self, kind: AuditKind, header: Any, action: Coroutine[Any, Any, None]) -> None:
+        """Do what concerns a session, and record it with its outcome."""
+        before = self.guarded_session
+        code = 0
+        try:
+            await action
+        except CertificateRejectedError as error:
+            code = error.code
+            raise
+        except (ServiceError, UaStatusCodeError) as error:
+            code = error.code
+            raise
+        except Exception:
+            code = int(StatusCodes.BadDecodingError)
+            raise
+        finally:
+            session = self.guarded_session or before
+            self.gate.audit(
+                kind,
+                code,
+                self.address,
+                user=session.user_name if session is not None else "",
+                session=str(session.session_id.Identifier) if session is not None else "",
+                application=session.application_uri if session is not None else "",
+                entry_id=header.AuditEntryId or "",
+                **({"SessionId": session.session_id} if session is not None else {}),
+            )
 
     def session_closed(self, session: GuardedSession) -> None:
         """A session has ended or moved to another connection."""

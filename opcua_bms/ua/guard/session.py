@@ -13,8 +13,10 @@ from asyncua import ua
 from asyncua.common.utils import ServiceError
 from asyncua.crypto.permission_rules import User
 from asyncua.server.internal_session import SessionState
+from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.status_codes import StatusCodes
 
+from opcua_bms.ua.security.audit import AuditKind
 from opcua_bms.ua.security.roles import RemoteUser
 from opcua_bms.ua.session import Session
 
@@ -40,6 +42,8 @@ class GuardedSession(Session):
         self.mode = ua.MessageSecurityMode.Invalid
         self.address = ""
         self.application_uri = ""
+        self.entry_id = ""
+        """the AuditEntryId of the request that is being served"""
         if self.external:
             self.iserver.unregister_external_session(self)
             self.auth_token = _node(secrets.token_bytes(32), 0)
@@ -72,6 +76,67 @@ class GuardedSession(Session):
         result.MaxRequestMessageSize = ua.UInt32(self.iserver.limits.message_size)
         self.name = params.SessionName or self.name
         return result
+
+    @property
+    def last_activity(self) -> float:
+        """When it was last used, on the monotonic clock."""
+        return self._last_activity
+
+    @property
+    def user_name(self) -> str:
+        """Who this is, for records."""
+        return self.user.name or "anonymous"
+
+    async def write(self, params: ua.WriteParameters) -> list[ua.StatusCode]:
+        """Write, recorded with old and new value."""
+        if not self.external:
+            return await super().write(params)
+        before = [self._value_of(item) for item in params.NodesToWrite]
+        results = await super().write(params)
+        for item, old, result in zip(params.NodesToWrite, before, results, strict=False):
+            new = item.Value.Value if item.Value is not None else None
+            self._record(
+                AuditKind.WRITE,
+                result.value,
+                source=item.NodeId,
+                AttributeId=int(item.AttributeId),
+                IndexRange=item.IndexRange or "",
+                OldValue=old or ua.Variant(),
+                NewValue=new or ua.Variant(),
+            )
+        return results
+
+    async def call(self, params: list[ua.CallMethodRequest]) -> list[ua.CallMethodResult]:
+        """Call, recorded with its arguments."""
+        results = await super().call(params)
+        if self.external:
+            for request, result in zip(params, results, strict=False):
+                code = result.StatusCode.value if result.StatusCode is not None else 0
+                self._record(
+                    AuditKind.METHOD,
+                    code,
+                    source=request.ObjectId,
+                    MethodId=request.MethodId,
+                    InputArguments=ua.Variant(request.InputArguments or [], ua.VariantType.Variant, is_array=True),
+                )
+        return results
+
+    def _value_of(self, item: ua.WriteValue) -> ua.Variant | None:
+        if item.AttributeId != AttributeIds.Value:
+            return None
+        return self.iserver.aspace.read_attribute_value(item.NodeId, item.AttributeId).Value
+
+    def _record(self, kind: AuditKind, code: int, **fields: Any) -> None:
+        self.iserver.gate.audit(
+            kind,
+            code,
+            self.address,
+            user=self.user_name,
+            session=str(self.session_id.Identifier),
+            application=self.application_uri,
+            entry_id=self.entry_id,
+            **fields,
+        )
 
     def bind_user(self, user: User) -> bytes:
         """Activate for `user`; returns the next server nonce."""

@@ -7,6 +7,7 @@ import contextlib
 import datetime
 import secrets
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from asyncua.ua.status_codes import StatusCodes
@@ -17,9 +18,10 @@ from opcua_bms.clock import Clock, SystemClock
 from opcua_bms.errors import OpcuaBmsError
 from opcua_bms.ua.guard.channel import Pool
 from opcua_bms.ua.guard.limits import GuardLimits
+from opcua_bms.ua.security.audit import AuditKind, AuditRecord, AuditTrail
 from opcua_bms.ua.security.certificates import der, thumbprint
 from opcua_bms.ua.security.identity import Authenticator
-from opcua_bms.ua.security.incidents import AuditSink, Incidents
+from opcua_bms.ua.security.incidents import Incidents
 from opcua_bms.ua.security.pki import PkiStore, TrustLists
 from opcua_bms.ua.security.roles import AccessRules
 from opcua_bms.ua.security.settings import SecuritySettings
@@ -28,6 +30,15 @@ from opcua_bms.ua.security.validation import CertificateRejectedError, validate_
 
 _NOBODY = TrustLists((), (), (), ())
 _MOST_KEPT_A_MINUTE = 30
+_KIND_OF = {
+    int(StatusCodes.BadCertificateUntrusted): AuditKind.CERTIFICATE_UNTRUSTED,
+    int(StatusCodes.BadCertificateTimeInvalid): AuditKind.CERTIFICATE_EXPIRED,
+    int(StatusCodes.BadCertificateIssuerTimeInvalid): AuditKind.CERTIFICATE_EXPIRED,
+    int(StatusCodes.BadCertificateRevoked): AuditKind.CERTIFICATE_REVOKED,
+    int(StatusCodes.BadCertificateIssuerRevoked): AuditKind.CERTIFICATE_REVOKED,
+    int(StatusCodes.BadCertificateUriInvalid): AuditKind.CERTIFICATE_MISMATCH,
+    int(StatusCodes.BadCertificateUseNotAllowed): AuditKind.CERTIFICATE_MISMATCH,
+}
 
 
 @dataclass
@@ -45,10 +56,12 @@ class Gate:
     users: UserDatabase | None = None
     limits: GuardLimits = field(default_factory=GuardLimits)
     clock: Clock = field(default_factory=SystemClock)
-    audit: AuditSink | None = None
+    audit_path: Path | None = None
+    """the file of the audit trail; None: events only"""
 
     def __post_init__(self) -> None:
-        self.incidents = Incidents(self.clock, audit=self.audit)
+        self.incidents = Incidents(self.clock)
+        self.trail = AuditTrail(self.clock, self.audit_path)
         self.rules: AccessRules = self.settings.access_rules()
         self.authenticator = Authenticator(self.settings, self.clock, self.incidents, self.users, self.user_store)
         self.unfinished = Pool(self.limits.unfinished_total)
@@ -106,6 +119,33 @@ class Gate:
         if error.code == StatusCodes.BadCertificateUntrusted:
             fields["hint"] = self.settings.trust_hint(name)
         self.incidents.report("certificate_rejected", address, name, **fields)
+        self.audit(
+            _KIND_OF.get(error.code, AuditKind.CERTIFICATE_INVALID),
+            error.code,
+            address,
+            Certificate=der(leaf),
+            subject=fields["certificate"],
+            reason=error.reason,
+        )
+
+    def audit(
+        self,
+        kind: AuditKind,
+        code: int,
+        address: str,
+        *,
+        user: str = "",
+        session: str = "",
+        application: str = "",
+        entry_id: str = "",
+        source: Any = None,
+        **fields: Any,
+    ) -> None:
+        """Record one action."""
+        trail = self.trail
+        trail.record(
+            AuditRecord(kind, trail.now_ns(), code, user, address, session, application, entry_id, source, fields)
+        )
 
 
 def open_gate() -> Gate:

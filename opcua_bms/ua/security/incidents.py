@@ -1,19 +1,14 @@
-"""Security incidents: counted always, logged at most once a minute per source and subject, handed to an audit hook."""
+"""Security incidents: counted always, logged at most once a minute per source and subject."""
 
 from __future__ import annotations
 
 import logging
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from opcua_bms.clock import Clock
 
 _logger = logging.getLogger("opcua_bms.ua.security")
-
-AuditSink = Callable[[str, Mapping[str, Any]], None]
-"""(event name, fields); must be quick and must not raise"""
 
 
 @dataclass(slots=True)
@@ -30,10 +25,9 @@ class Incidents:
     so that an honest client's second problem still shows and a flood does not.
     """
 
-    def __init__(self, clock: Clock, *, period_s: float = 60.0, burst: int = 3, audit: AuditSink | None = None) -> None:
+    def __init__(self, clock: Clock, *, period_s: float = 60.0, burst: int = 3) -> None:
         self.clock = clock
         self.counters: Counter[str] = Counter()
-        self.audit = audit
         self._period_s = period_s
         self._burst = burst
         self._sources: OrderedDict[str, _Source] = OrderedDict()
@@ -41,8 +35,6 @@ class Incidents:
     def report(self, event: str, source: str, subject: str = "", **fields: object) -> None:
         """Count an incident; log it unless this source had its lines; `subject` tells same from other."""
         self.counters[event] += 1
-        if self.audit is not None:
-            self.audit(event, {"address": source, **fields})
         now = self.clock.monotonic()
         state = self._sources.setdefault(source, _Source())
         self._sources.move_to_end(source)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from opcua_bms.ua.access import is_internal
 from opcua_bms.ua.services import data_filter, records
 from opcua_bms.ua.services.codes import AttributeIds, StatusCodes, status
 from opcua_bms.ua.services.data_filter import DataFilter, FilterRefusedError
+from opcua_bms.ua.services.event import Event
 from opcua_bms.ua.services.event_filter import compile_event_filter, is_clean
 from opcua_bms.ua.services.event_item import EventItem
 from opcua_bms.ua.services.events import EventService
@@ -175,6 +177,7 @@ class ItemFactory:
             chosen,
             self._events.overflow_event,
             self._events.refresh_required,
+            None if is_internal(user) else self._visibility(user),
         )
         item.queue_size = self._event_queue(subscription, parameters.QueueSize)
         item.discard_oldest = bool(parameters.DiscardOldest)
@@ -184,6 +187,11 @@ class ItemFactory:
         result.MonitoredItemId = item.ident
         result.RevisedQueueSize = item.queue_size
         return result
+
+    def _visibility(self, user: Any) -> Callable[[Event], bool]:
+        """Part 3 §8.55: an event reaches a user who may receive events of its type and of its source."""
+        may = self._iserver.access.may_receive_events
+        return lambda event: may(user, event.event_type) and may(user, event.source)
 
     def _event_queue(self, subscription: Subscription, requested: int) -> int:
         return self._queue_size(subscription, EVENT_QUEUE_MIN if requested in (0, 1) else requested)

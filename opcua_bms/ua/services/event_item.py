@@ -17,7 +17,7 @@ class EventItem:
     """An event item: events wait as references and are encoded when they are sent.
 
     `overflow_event` and `refresh_required` make the events that tell of losses (Part 5 §6.4.34; Part 9 §5.11.4: a
-    client that may have lost the state of a condition must refresh).
+    client that may have lost the state of a condition must refresh). `visible`: whether the user may receive an event.
     """
 
     def __init__(
@@ -28,11 +28,13 @@ class EventItem:
         chosen: EventFilter,
         overflow_event: Callable[[], Event],
         refresh_required: Callable[[], Event],
+        visible: Callable[[Event], bool] | None = None,
     ) -> None:
         self.ident = ident
         self.handle = handle
         self.node = node
         self.filter = chosen
+        self.visible = visible
         self.mode = DISABLED
         self.queue_size = 1
         self.discard_oldest = True
@@ -46,6 +48,8 @@ class EventItem:
     def offer(self, event: Event, bypass_filter: bool = False) -> bool:
         """Queue the event if it passes; true if there is something new to send."""
         if self.mode == DISABLED or not (bypass_filter or self.filter.matches(event)):
+            return False
+        if self.visible is not None and not self.visible(event):
             return False
         if len(self.queue) < self.queue_size:
             self.queue.append(event)

@@ -14,7 +14,17 @@ import pytest
 from asyncua import ua
 from asyncua.ua.status_codes import StatusCodes
 from asyncua.ua.ua_binary import struct_to_binary
-from ua_attacker import RawClient, create_request, guarded_server, hello, make_gate, node, read_request
+from ua_attacker import (
+    Canary,
+    RawClient,
+    canary_beside,
+    create_request,
+    guarded_server,
+    hello,
+    make_gate,
+    node,
+    read_request,
+)
 
 from opcua_bms.ua.guard.limits import GuardLimits
 from opcua_bms.ua.security.settings import demo_settings
@@ -42,12 +52,10 @@ async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[UaSe
 
 
 @pytest.fixture(autouse=True)
-async def canary(server: UaServer) -> AsyncIterator[RawClient]:
-    """An honest client: whatever the attack does, it is answered afterwards."""
-    client = await RawClient.login(server.port)
-    yield client
-    assert (await client.read()).Value is not None
-    await client.close()
+async def canary(server: UaServer) -> AsyncIterator[Canary]:
+    """An honest subscriber beside every attack: liveness by Read alone would miss timers that stopped."""
+    async with canary_beside(server) as singing:
+        yield singing
 
 
 async def end_of(port: int, *data: bytes, prepared: bool = False) -> int:
@@ -193,7 +201,7 @@ async def test_non_finite_session_timeout(server: UaServer) -> None:
         await asyncio.gather(*(asyncio.sleep(0.01 * n) for n in range(10)))
 
 
-async def test_stalled_handshakes_are_dropped(server: UaServer, canary: RawClient) -> None:
+async def test_stalled_handshakes_are_dropped(server: UaServer) -> None:
     """Without HEL in time, without an activated session in time, or with a message that never ends: closed."""
     mute = await RawClient.connect(server.port)
     half = await RawClient.open(server.port)
@@ -203,7 +211,6 @@ async def test_stalled_handshakes_are_dropped(server: UaServer, canary: RawClien
     assert await mute.error() == StatusCodes.BadTimeout
     assert time.monotonic() - started < FAST.hello_s + 2
     assert await busy.error() == StatusCodes.BadTimeout
-    await canary.read()
     assert await half.error() == StatusCodes.BadTimeout
     assert time.monotonic() - started < FAST.activation_s + 2
 
@@ -259,6 +266,13 @@ async def test_a_newcomer_finds_room_at_every_limit(server: UaServer) -> None:
     assert time.monotonic() - started < 1.0
     assert len(server.iserver.sessions) <= LIMITS.sessions
     for client in hoard + created:
+        await client.close()
+    hoard = [await RawClient.login(server.port) for _ in range(LIMITS.sessions + 3)]  # activated, and kept
+    assert len(server.iserver.sessions) <= LIMITS.sessions
+    started = time.monotonic()
+    await (await RawClient.login(server.port)).read()
+    assert time.monotonic() - started < 1.0
+    for client in hoard:
         await client.close()
 
 
