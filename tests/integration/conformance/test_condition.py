@@ -1,0 +1,509 @@
+"""Alarms and Conditions over the wire: state sequence, every method result, refresh, roles (Part 9)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from alarm_client import AlarmClient, Row, duration, event_and, session, standard, text
+from asyncua import ua
+from asyncua.ua.attribute_ids import AttributeIds
+from asyncua.ua.object_ids import ObjectIds as Ids
+from asyncua.ua.status_codes import StatusCodes as C
+from condition_plant import CELL, PCS, STUCK, TRIP, UNNAMED, ConditionPlant, served
+from ua_attacker import make_gate
+
+from opcua_bms.model.alarm import Shelving
+from opcua_bms.server.app import BmsServer
+from opcua_bms.ua.security.roles import Role
+from opcua_bms.ua.security.settings import SecuritySettings
+from opcua_bms.ua.settings import ServerSettings
+
+pytestmark = pytest.mark.integration
+PASSWORD = "correct horse"  # noqa: S105 - of the users of this test
+ACKNOWLEDGE, CONFIRM = Ids.AcknowledgeableConditionType_Acknowledge, Ids.AcknowledgeableConditionType_Confirm
+COMMENT, ENABLE, DISABLE = Ids.ConditionType_AddComment, Ids.ConditionType_Enable, Ids.ConditionType_Disable
+SERVER = standard(Ids.Server)
+NEVER = b"\x00" * 16
+
+
+@pytest.fixture(scope="module")
+async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[BmsServer, ConditionPlant]]:
+    """Anonymous users may do everything here; two people may not."""
+    settings = SecuritySettings(
+        none_sessions=True, anonymous=True, anonymous_roles=frozenset({Role.OPERATOR, Role.ENGINEER})
+    )
+    gate = make_gate(tmp_path_factory.mktemp("conditions"), settings)
+    assert gate.users is not None
+    gate.users.add("olga", PASSWORD, [Role.OPERATOR])
+    gate.users.add("otto", PASSWORD, [Role.OBSERVER])
+    async with served(ServerSettings(endpoint_url="opc.tcp://127.0.0.1:0/", gate=gate)) as both:
+        yield both
+
+
+@pytest.fixture
+async def plant(running: tuple[BmsServer, ConditionPlant]) -> ConditionPlant:
+    running[1].forget()
+    return running[1]
+
+
+@pytest.fixture
+async def client(running: tuple[BmsServer, ConditionPlant], plant: ConditionPlant) -> AsyncIterator[AlarmClient]:
+    """A client of the Server object, subscribed after the plant was reset."""
+    del plant
+    async with session(running[0].endpoint_url) as wire:
+        yield await AlarmClient.at(wire, SERVER)
+
+
+@pytest.fixture
+def node(running: tuple[BmsServer, ConditionPlant]) -> Any:
+    return running[0].names.node
+
+
+def flags(event: Row) -> str:
+    """Active, Acked, Confirmed, Retain as letters."""
+    names = ("ActiveState/Id", "AckedState/Id", "ConfirmedState/Id", "Retain")
+    return "".join("T" if event[name] else "F" for name in names)
+
+
+async def raised(client: AlarmClient, plant: ConditionPlant, condition: str) -> bytes:
+    """Raise it; the EventId."""
+    plant.fault(condition, True)
+    event = await client.event()
+    assert event["ActiveState/Id"] is True
+    return bytes(event["EventId"])
+
+
+async def test_the_state_sequence_without_branches(client: AlarmClient, plant: ConditionPlant, node: Any) -> None:
+    """Without it a client's alarm list shows states that no standard knows (Part 9 B.1.2)."""
+    condition = node(PCS)
+    seen = []
+
+    async def take() -> bytes:
+        event = await client.event()
+        assert event["ConditionId"] == condition
+        assert event["BranchId"] is None or event["BranchId"].is_null()
+        seen.append(flags(event))
+        return bytes(event["EventId"])
+
+    for _ in range(2):
+        plant.fault(PCS, True)
+        assert await client.call(condition, ACKNOWLEDGE, *event_and(await take())) == 0
+        await take()
+        plant.fault(PCS, False)
+        assert await client.call(condition, CONFIRM, *event_and(await take())) == 0
+        await take()
+        plant.fault(PCS, True)
+        await take()
+        plant.fault(PCS, False)
+        assert await client.call(condition, ACKNOWLEDGE, *event_and(await take())) == 0
+        assert await client.call(condition, CONFIRM, *event_and(await take())) == 0
+        await take()
+    assert seen == ["TFTT", "TTFT", "FTFT", "FTTF", "TFTT", "FFTT", "FTFT", "FTTF"] * 2
+
+
+async def test_who_said_what_is_recorded(
+    running: tuple[BmsServer, ConditionPlant], client: AlarmClient, plant: ConditionPlant, node: Any
+) -> None:
+    """Without it nobody knows who acknowledged an alarm, and why (Part 9 §5.5.2)."""
+    event_id = await raised(client, plant, PCS)
+    async with session(running[0].endpoint_url, "olga", PASSWORD) as wire:
+        olga = await AlarmClient.at(wire, SERVER)
+        assert await olga.call(node(PCS), ACKNOWLEDGE, *event_and(event_id, "inverter restarts")) == 0
+        event = await client.event()
+        assert (event["ClientUserId"], event["Comment"].Text) == ("olga", "inverter restarts")
+        assert await client.call(node(PCS), CONFIRM, *event_and(bytes(event["EventId"]), None)) == 0
+        event = await client.event()
+        assert (event["ClientUserId"], event["Comment"].Text) == ("anonymous", "inverter restarts")
+        plant.fault(PCS, False)
+        event_id = bytes((await client.event())["EventId"])
+        assert await client.call(node(PCS), COMMENT, *event_and(event_id, "", "en")) == 0
+        assert not (await client.event())["Comment"].Text
+        read = await wire.client.get_node(node(f"{PCS}.ClientUserId")).read_value()
+        assert read == "anonymous"
+
+
+async def test_acknowledge_confirm_and_comment_refuse(client: AlarmClient, plant: ConditionPlant, node: Any) -> None:
+    """Without it an operator acknowledges what he never saw (Part 9 §5.7.3, §5.7.4, §5.5.6)."""
+    condition = node(PCS)
+    event_id = await raised(client, plant, PCS)
+    for method in (ACKNOWLEDGE, CONFIRM, COMMENT):
+        assert await client.call(condition, method, *event_and(NEVER)) == C.BadEventIdUnknown
+        assert await client.call(condition, method, *event_and(b"")) == C.BadEventIdUnknown
+    assert await client.call(condition, CONFIRM, *event_and(event_id)) == C.BadConditionBranchAlreadyConfirmed
+    assert await client.call(condition, ACKNOWLEDGE, *event_and(event_id)) == 0
+    later = bytes((await client.event())["EventId"])
+    for known in (event_id, later):
+        assert await client.call(condition, ACKNOWLEDGE, *event_and(known)) == C.BadConditionBranchAlreadyAcked
+    assert await client.call(condition, COMMENT, *event_and(later, "a word")) == 0
+    assert (await client.event())["Comment"].Text == "a word"
+    long = event_and(later, "x" * 4001)
+    assert await client.call(condition, COMMENT, *long) == C.BadInvalidArgument
+    assert plant.of(PCS).comment == "a word"
+
+
+async def test_an_event_id_of_an_earlier_activation_is_unknown(
+    client: AlarmClient, plant: ConditionPlant, node: Any
+) -> None:
+    """Without it a late click acknowledges the next alarm, which nobody has looked at."""
+    old = await raised(client, plant, PCS)
+    plant.fault(PCS, False)
+    plant.fault(PCS, True)
+    *_, new = await client.events(2)
+    assert await client.call(node(PCS), ACKNOWLEDGE, *event_and(old)) == C.BadEventIdUnknown
+    assert await client.call(node(PCS), ACKNOWLEDGE, *event_and(bytes(new["EventId"]))) == 0
+
+
+async def test_methods_on_types_and_on_what_is_no_condition(
+    client: AlarmClient, plant: ConditionPlant, node: Any
+) -> None:
+    """Without it a wrong ObjectId looks like a success (Part 9 §5.5.4, §5.7.3)."""
+    event_id = await raised(client, plant, PCS)
+    both = event_and(event_id)
+    for type_id in (Ids.AcknowledgeableConditionType, Ids.AlarmConditionType):
+        assert await client.call(standard(type_id), ACKNOWLEDGE, *both) == C.BadNodeIdInvalid
+    assert await client.call(standard(Ids.ConditionType), ENABLE) == C.BadNodeIdInvalid
+    assert await client.call(standard(Ids.AlarmConditionType), Ids.AlarmConditionType_Silence) == C.BadNodeIdInvalid
+    assert await client.call(node("BMS"), ACKNOWLEDGE, *both) == C.BadMethodInvalid
+    assert await client.call(node(PCS), standard(Ids.Server_GetMonitoredItems)) == C.BadMethodInvalid
+    assert await client.call(node(f"{PCS}.ShelvingState"), ACKNOWLEDGE, *both) == C.BadMethodInvalid
+    assert await client.call(node(PCS), node(f"{STUCK}.Acknowledge"), *both) == C.BadMethodInvalid
+    assert await client.call(node("BMS.Alarms.Nothing"), ACKNOWLEDGE, *both) == C.BadNodeIdUnknown
+    assert await client.call(node(PCS), ACKNOWLEDGE) == C.BadArgumentsMissing
+    assert await client.call(node(PCS), ACKNOWLEDGE, *both, both[0]) == C.BadTooManyArguments
+    assert await client.call(node(PCS), ACKNOWLEDGE, both[1], both[0]) == C.BadInvalidArgument
+    assert not plant.of(PCS).acked
+
+
+async def test_the_instances_own_methods(client: AlarmClient, plant: ConditionPlant, node: Any) -> None:
+    """Without it clients that browse a condition for its methods, as most do, cannot acknowledge."""
+    event_id = await raised(client, plant, STUCK)
+    assert await client.call(node(STUCK), node(f"{STUCK}.Acknowledge"), *event_and(event_id)) == 0
+    event_id = bytes((await client.event())["EventId"])
+    assert await client.call(node(STUCK), node(f"{STUCK}.Confirm"), *event_and(event_id)) == 0
+    shelving = node(f"{STUCK}.ShelvingState")
+    assert await client.call(shelving, node(f"{STUCK}.ShelvingState.TimedShelve"), duration(5000.0)) == 0
+    assert await client.call(shelving, node(f"{STUCK}.ShelvingState.Unshelve")) == 0
+    assert await client.call(node(STUCK), node(f"{STUCK}.Silence")) == 0
+    arguments = client.wire.client.get_node(node(f"{STUCK}.Acknowledge.InputArguments"))
+    assert [a.Name for a in await arguments.read_value()] == ["EventId", "Comment"]
+
+
+async def test_a_condition_without_nodes(client: AlarmClient, plant: ConditionPlant, node: Any) -> None:
+    """Without it an alarm of an unnamed bit comes and can never be acknowledged (Part 9 §5.7.3)."""
+    event_id = await raised(client, plant, UNNAMED)
+    condition = node(UNNAMED)
+    assert await client.call(condition, ACKNOWLEDGE, *event_and(event_id)) == 0
+    event_id = bytes((await client.event())["EventId"])
+    assert await client.call(condition, CONFIRM, *event_and(event_id)) == 0
+    assert await client.call(condition, Ids.ShelvedStateMachineType_OneShotShelve) == 0
+    assert plant.of(UNNAMED).shelving is Shelving.ONE_SHOT
+
+
+async def test_enable_and_disable(client: AlarmClient, plant: ConditionPlant, node: Any) -> None:
+    """Without it a disabled condition goes on alarming, or never comes back (Part 9 §5.5.4, §5.5.5)."""
+    condition = node(PCS)
+    event_id = await raised(client, plant, PCS)
+    assert await client.call(condition, ENABLE) == C.BadConditionAlreadyEnabled
+    assert await client.call(condition, DISABLE) == 0
+    event = await client.event()
+    assert (event["EnabledState/Id"], event["Retain"]) == (False, False)
+    assert await client.call(condition, DISABLE) == C.BadConditionAlreadyDisabled
+    for method in (ACKNOWLEDGE, CONFIRM, COMMENT):
+        assert await client.call(condition, method, *event_and(event_id)) == C.BadConditionDisabled
+    assert await client.call(condition, Ids.AlarmConditionType_Suppress) == C.BadConditionDisabled
+    plant.fault(PCS, False)
+    plant.fault(PCS, True)
+    assert await client.refresh() == 0
+    assert await client.refreshed() == []
+    assert await client.call(condition, ENABLE) == 0
+    event = await client.event()
+    assert (event["EnabledState/Id"], event["Retain"]) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("target", "timed", "one_shot", "unshelve"),
+    [
+        (".ShelvingState", 2949, 2948, 2947),
+        (".ShelvingState", 9213, 9212, 9211),
+        ("", 9213, 9212, 9211),
+        ("", 2949, 2948, 2947),
+        (".ShelvingState", 24756, 24760, 24758),
+    ],
+)
+async def test_shelving(
+    client: AlarmClient, plant: ConditionPlant, node: Any, target: str, timed: int, one_shot: int, unshelve: int
+) -> None:
+    """Without it clients that name the method or the object in another legal way cannot shelve (Part 9 §5.8.17)."""
+    with_comment = timed == Ids.ShelvedStateMachineType_TimedShelve2
+    more = (text("maintenance until noon"),) if with_comment else ()
+    await raised(client, plant, PCS)
+    obj = node(f"{PCS}{target}")
+    assert await client.call(obj, unshelve, *more) == C.BadConditionNotShelved
+    for bad in (0.0, -1.0, float("nan"), float("inf"), 1e300, 86_400_001.0):
+        assert await client.call(obj, timed, duration(bad), *more) == C.BadShelvingTimeOutOfRange
+    assert await client.call(obj, timed, duration(60_000.0), *more) == 0
+    event = await client.event()
+    assert event["ShelvingState/CurrentState/Id"] == standard(Ids.ShelvedStateMachineType_TimedShelved)
+    assert (event["Comment"].Text == "maintenance until noon") is with_comment
+    assert await client.call(obj, timed, duration(60_000.0), *more) == C.BadConditionAlreadyShelved
+    assert await client.call(obj, one_shot, *more) == 0
+    event = await client.event()
+    assert event["ShelvingState/CurrentState/Id"] == standard(Ids.ShelvedStateMachineType_OneShotShelved)
+    assert await client.call(obj, one_shot, *more) == C.BadConditionAlreadyShelved
+    assert await client.call(obj, unshelve, *more) == 0
+    event = await client.event()
+    assert event["ShelvingState/CurrentState/Id"] == standard(Ids.ShelvedStateMachineType_Unshelved)
+
+
+async def test_shelving_counts_down_and_ends(client: AlarmClient, plant: ConditionPlant, node: Any) -> None:
+    """Without it an alarm stays hidden for ever, or nobody sees for how long yet (Part 9 §5.8.17.2)."""
+    await raised(client, plant, PCS)
+    assert await client.call(node(f"{PCS}.ShelvingState"), 2949, duration(10_000.0)) == 0
+    await client.event()
+    left = client.wire.client.get_node(node(f"{PCS}.ShelvingState.UnshelveTime"))
+    assert await left.read_value() == 10_000.0
+    plant.scan(4.0)
+    assert await left.read_value() == 6_000.0
+    shown = client.wire.client.get_node(node(f"{PCS}.SuppressedOrShelved"))
+    assert await shown.read_value() is True
+    plant.scan(6.0)
+    event = await client.event()
+    assert event["ShelvingState/CurrentState/Id"] == standard(Ids.ShelvedStateMachineType_Unshelved)
+    assert await left.read_value() == 0.0
+    assert await shown.read_value() is False
+
+
+async def test_one_shot_shelving_ends_with_the_alarm(client: AlarmClient, plant: ConditionPlant, node: Any) -> None:
+    """Without it the next occurrence is hidden too (Part 9 §5.8.17)."""
+    await raised(client, plant, PCS)
+    assert await client.call(node(f"{PCS}.ShelvingState"), 2948) == 0
+    plant.fault(PCS, False)
+    *_, event = await client.events(2)
+    assert event["ShelvingState/CurrentState/Id"] == standard(Ids.ShelvedStateMachineType_Unshelved)
+
+
+@pytest.mark.parametrize(
+    ("field", "on", "off", "with_comment"),
+    [
+        ("SuppressedState/Id", Ids.AlarmConditionType_Suppress, Ids.AlarmConditionType_Unsuppress, False),
+        ("SuppressedState/Id", Ids.AlarmConditionType_Suppress2, Ids.AlarmConditionType_Unsuppress2, True),
+        (
+            "OutOfServiceState/Id",
+            Ids.AlarmConditionType_RemoveFromService,
+            Ids.AlarmConditionType_PlaceInService,
+            False,
+        ),
+        (
+            "OutOfServiceState/Id",
+            Ids.AlarmConditionType_RemoveFromService2,
+            Ids.AlarmConditionType_PlaceInService2,
+            True,
+        ),
+    ],
+)
+async def test_suppression_and_service(
+    client: AlarmClient, plant: ConditionPlant, node: Any, field: str, on: int, off: int, with_comment: bool
+) -> None:
+    """Without it a cluster under repair alarms all day (Part 9 §5.8.5 to §5.8.12)."""
+    await raised(client, plant, PCS)
+    more = (text("repair"),) if with_comment else ()
+    for method, state in ((on, True), (off, False)):
+        assert await client.call(node(PCS), method, *more) == 0
+        event = await client.event()
+        assert event[field] is state
+        assert (event["Comment"].Text == "repair") is with_comment
+
+
+async def test_silence_ends_with_the_next_activation(client: AlarmClient, plant: ConditionPlant, node: Any) -> None:
+    """Without it a horn stays silent for an alarm that nobody heard (Part 9 §5.8.4)."""
+    await raised(client, plant, PCS)
+    assert await client.call(node(PCS), Ids.AlarmConditionType_Silence) == 0
+    assert (await client.event())["SilenceState/Id"] is True
+    plant.fault(PCS, False)
+    plant.fault(PCS, True)
+    *_, event = await client.events(2)
+    assert event["SilenceState/Id"] is False
+
+
+@pytest.mark.parametrize(
+    ("method", "more"),
+    [(Ids.AlarmConditionType_Reset, ()), (Ids.AlarmConditionType_Reset2, (text("replaced"),))],
+    ids=["Reset", "Reset2"],
+)
+async def test_reset_of_a_latched_trip(
+    client: AlarmClient, plant: ConditionPlant, node: Any, method: int, more: tuple[ua.Variant, ...]
+) -> None:
+    """Without it a trip goes away by itself, or never (Part 9 §5.8.15)."""
+    trip = node(TRIP)
+    plant.cell_voltage(3.9, 0)
+    plant.scan()
+    plant.scan(5.0)
+    limit, event = await client.events(2)
+    assert {limit["ConditionId"], event["ConditionId"]} == {node(CELL), trip}
+    event = event if event["ConditionId"] == trip else limit
+    assert event["LatchedState/Id"] is True
+    assert await client.call(node(CELL), method, *more) == C.BadMethodInvalid
+    assert await client.call(trip, method, *more) == C.BadInvalidState
+    assert await client.call(trip, ACKNOWLEDGE, *event_and(bytes(event["EventId"]))) == 0
+    plant.cell_voltage(3.3, 0)
+    plant.scan()
+    plant.scan(60.0)
+    *_, event = [e for e in await client.events(3) if e["ConditionId"] == trip]
+    assert (event["ActiveState/Id"], event["LatchedState/Id"], event["Retain"]) == (False, True, True)
+    assert await client.call(trip, CONFIRM, *event_and(bytes(event["EventId"]))) == 0
+    assert (await client.event())["Retain"] is True
+    assert await client.call(trip, method, *more) == 0
+    event = await client.event()
+    assert (event["LatchedState/Id"], event["Retain"]) == (False, False)
+
+
+async def test_refresh_repeats_retained_conditions_as_they_were(
+    client: AlarmClient, plant: ConditionPlant, node: Any
+) -> None:
+    """Without it a client that starts late never learns of standing alarms, or acknowledges in vain (§5.5.7)."""
+    await raised(client, plant, PCS)
+    await raised(client, plant, STUCK)
+    event_id = await raised(client, plant, UNNAMED)
+    plant.fault(UNNAMED, False)
+    cleared = await client.event()
+    for method in (ACKNOWLEDGE, CONFIRM):
+        assert await client.call(node(UNNAMED), method, *event_and(bytes(cleared["EventId"]))) == 0
+        await client.event()
+    assert event_id != cleared["EventId"]
+    plant.scan(30.0)
+    assert await client.refresh() == 0
+    found = {e["ConditionId"]: e for e in await client.refreshed()}
+    assert set(found) == {node(PCS), node(STUCK)} == {node(name) for name in plant.retained()}
+    for name in (PCS, STUCK):
+        event, state = found[node(name)], plant.of(name)
+        assert bytes(event["EventId"]) == state.event_id
+        assert round(event["Time"].timestamp() * 1e9) == pytest.approx(state.time_ns, abs=2000)
+        assert flags(event) == "TFTT"
+    assert await client.call(node(PCS), ACKNOWLEDGE, *event_and(bytes(found[node(PCS)]["EventId"]))) == 0
+
+
+async def test_refresh_reaches_one_subscription_and_its_notifier_only(
+    running: tuple[BmsServer, ConditionPlant], client: AlarmClient, plant: ConditionPlant, node: Any
+) -> None:
+    """Without it one client's refresh floods all others, or shows a cluster's client foreign alarms."""
+    async with session(running[0].endpoint_url) as wire:
+        cluster = await AlarmClient.at(wire, node("BMS.Stack1.Cluster01"))
+        await raised(client, plant, PCS)
+        await raised(client, plant, STUCK)
+        assert (await cluster.event())["ConditionId"] == node(STUCK)
+        assert await cluster.refresh() == 0
+        assert [e["ConditionId"] for e in await cluster.refreshed()] == [node(STUCK)]
+        plant.fault(PCS, False)
+        assert (await client.event())["ConditionId"] == node(PCS)
+
+
+async def test_refresh2_reaches_one_item_only(client: AlarmClient, plant: ConditionPlant, node: Any) -> None:
+    """Without it a second alarm list of the same client shows everything twice (Part 9 §5.5.8)."""
+    cluster = await client.monitor(node("BMS.Stack1.Cluster01"))
+    plant.fault(STUCK, True)
+    await client.events(2)
+    assert await client.refresh(item=cluster) == 0
+    assert [e["ConditionId"] for e in await client.refreshed()] == [node(STUCK)]
+    assert await client.refresh() == 0
+    kinds = [e["EventType"] for e in await client.events(6)]
+    assert kinds.count(standard(Ids.RefreshStartEventType)) == kinds.count(standard(Ids.RefreshEndEventType)) == 2
+
+
+async def test_refresh_passes_every_filter(
+    running: tuple[BmsServer, ConditionPlant], plant: ConditionPlant, node: Any
+) -> None:
+    """Without it a client that asked for alarms only waits for RefreshEnd for ever (Part 9 §5.5.7)."""
+    plant.fault(PCS, True)
+    async with session(running[0].endpoint_url) as wire:
+        for of_type in (Ids.AlarmConditionType, Ids.AcknowledgeableConditionType):
+            picky = await AlarmClient.at(wire, SERVER, 1000, of_type)
+            assert await picky.refresh() == 0
+            assert [e["ConditionId"] for e in await picky.refreshed()] == [node(PCS)]
+
+
+async def test_refresh_refuses(running: tuple[BmsServer, ConditionPlant], client: AlarmClient, node: Any) -> None:
+    """Without it a client waits for a RefreshEnd that never comes, or reads another's subscription (§5.5.7, §5.5.8)."""
+    assert await client.refresh(subscription=999_999) == C.BadSubscriptionIdInvalid
+    assert await client.refresh(item=999_999) == C.BadMonitoredItemIdInvalid
+    async with session(running[0].endpoint_url) as wire:
+        assert await AlarmClient(wire, client.subscription, 0).refresh() == C.BadUserAccessDenied
+        bare = AlarmClient(wire, await wire.subscribe(), 0)
+        assert await bare.refresh() == C.BadNothingToDo
+        value = ua.MonitoredItemCreateRequest(
+            ua.ReadValueId(node("BMS.Diagnostics.ScanCounter"), AttributeIds.Value),
+            ua.MonitoringMode.Reporting,
+            ua.MonitoringParameters(1, 0.0, None, 1, True),
+        )
+        (result,) = await wire.monitor(bare.subscription, value)
+        assert await bare.refresh() == C.BadNothingToDo
+        assert await bare.refresh(item=result.MonitoredItemId) == C.BadNothingToDo
+
+
+async def test_refresh_of_more_conditions_than_the_queue_holds(
+    running: tuple[BmsServer, ConditionPlant], plant: ConditionPlant
+) -> None:
+    """Without it a refresh overflows its own queue and asks for the next refresh, without end."""
+    for bit in range(60):
+        plant.bit("bms.alarm_word", bit, True)
+    plant.scan()
+    retained = len(plant.retained())
+    assert retained >= 60
+    async with session(running[0].endpoint_url) as wire:
+        narrow = await AlarmClient.at(wire, SERVER, 5)
+        assert await narrow.refresh() == 0
+        assert await narrow.refresh() == C.BadRefreshInProgress
+        assert await narrow.refresh(item=narrow.item) == C.BadRefreshInProgress
+        found = await asyncio.wait_for(narrow.refreshed(), 20)
+        ids = [e["ConditionId"] for e in found]
+        assert len(ids) == len(set(ids)) == retained
+        assert all(e["ConditionName"] for e in found)
+        assert await narrow.refresh() == 0
+        assert len(await narrow.refreshed()) == retained
+
+
+async def test_two_clients_at_different_notifiers_see_one_list(
+    running: tuple[BmsServer, ConditionPlant], client: AlarmClient, plant: ConditionPlant, node: Any
+) -> None:
+    """Without it two control rooms tell different stories about one alarm (must-hold 1)."""
+    async with session(running[0].endpoint_url) as wire:
+        other = await AlarmClient.at(wire, node("BMS.Stack1"))
+        event_id = await raised(client, plant, STUCK)
+        assert await other.call(node(STUCK), ACKNOWLEDGE, *event_and(event_id)) == 0
+        plant.fault(STUCK, False)
+        mine = await client.events(2)
+        theirs = (await other.events(3))[1:]
+        assert [(e["EventId"], flags(e)) for e in mine] == [(e["EventId"], flags(e)) for e in theirs]
+        assert [flags(e) for e in mine] == ["TTFT", "FTFT"]
+        assert await client.call(node(STUCK), ACKNOWLEDGE, *event_and(event_id)) == C.BadConditionBranchAlreadyAcked
+
+
+async def test_who_may_operate_alarms(
+    running: tuple[BmsServer, ConditionPlant], client: AlarmClient, plant: ConditionPlant, node: Any
+) -> None:
+    """Without it whoever may look may also silence a plant (OPC 10000-18)."""
+    event_id = await raised(client, plant, PCS)
+    url = running[0].endpoint_url
+    async with session(url, "otto", PASSWORD) as wire:
+        otto = await AlarmClient.at(wire, SERVER)
+        assert await otto.refresh() == 0
+        assert len(await otto.refreshed()) == 1
+        denied = C.BadUserAccessDenied
+        for method in (ACKNOWLEDGE, node(f"{PCS}.Acknowledge"), CONFIRM, COMMENT):
+            assert await otto.call(node(PCS), method, *event_and(event_id)) == denied
+        for method in (ENABLE, DISABLE, Ids.AlarmConditionType_Silence, Ids.AlarmConditionType_Suppress):
+            assert await otto.call(node(PCS), method) == denied
+        assert await otto.call(node(f"{PCS}.ShelvingState"), 2949, duration(1000.0)) == denied
+        assert await otto.call(node(UNNAMED), ACKNOWLEDGE, *event_and(event_id)) == denied
+        may = AttributeIds.UserExecutable
+        own = wire.client.get_node(node(f"{PCS}.Acknowledge"))
+        assert (await own.read_attribute(may)).Value.Value is False
+    async with session(url, "olga", PASSWORD) as wire:
+        olga = await AlarmClient.at(wire, SERVER)
+        assert await olga.call(node(PCS), DISABLE) == denied
+        own = wire.client.get_node(node(f"{PCS}.Acknowledge"))
+        assert (await own.read_attribute(may)).Value.Value is True
+        assert await olga.call(node(PCS), ACKNOWLEDGE, *event_and(event_id)) == 0
+        assert await olga.call(node(f"{PCS}.ShelvingState"), 2949, duration(1000.0)) == 0
