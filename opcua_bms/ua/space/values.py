@@ -14,7 +14,7 @@ from opcua_bms.ua.space.binding import Binding, Kind
 from opcua_bms.ua.store import BAD_WAITING_FOR_INITIAL_DATA, ValueStore
 
 BAD = 0x8000_0000
-UNCERTAIN_SUB_NORMAL = 0x40A4_0000
+UNCERTAIN_SUB_NORMAL = 0x4095_0000
 
 DTYPES: dict[ua.VariantType, np.dtype[Any]] = {
     ua.VariantType.Boolean: np.dtype("?"),
