@@ -112,8 +112,8 @@ class Album(list[Image]):
         self._more.set()
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        """Wait for a condition on the images, ten seconds at most."""
-        async with asyncio.timeout(10):
+        """Wait for a condition on the images, twenty seconds at most."""
+        async with asyncio.timeout(20):
             while not condition():
                 self._more.clear()
                 await self._more.wait()

@@ -180,7 +180,7 @@ async def _silent(_: Request, __: Line) -> None:
 
 
 async def _late(request: Request, line: Line) -> None:
-    await asyncio.sleep(0.17)
+    await asyncio.sleep(0.3)
     line.write(request.good())
 
 

@@ -161,6 +161,7 @@ class _Station:
             self._last_good_ns,
             self._clusters,
             counters.named(self.device.driver.notes),
+            self._binding.frozen,
         )
 
     def _state(self, k: int) -> DeviceState:

@@ -144,6 +144,7 @@ class Binding:
         n = self._number_slots.size
         if reading is None:
             self._beat = math.nan
+            self.frozen = False
         else:
             quality[fresh] = reading.quality[fresh]
             out.values[self._number_slots[fresh[:n]]] = reading.values[fresh[:n]]

@@ -38,7 +38,11 @@ class Frame:
 
 @dataclass(slots=True)
 class Schedule:
-    """When a device is scanned: scan k is due at start + k · period; the rest of a late one's slots is left out."""
+    """When a device is scanned: scan k is due at start + k · period.
+
+    What a long scan overran is left out, never queued; only a time that passed a moment ago (a quarter of a period)
+    is still used, so that a dead device is tried once in every period.
+    """
 
     start_s: float
     period_s: float
@@ -49,8 +53,8 @@ class Schedule:
         return self.start_s + self.k * self.period_s
 
     def next(self, now_s: float) -> int:
-        """Go to the next time that is still to come; returns how many were left out."""
-        k = max(self.k + 1, math.ceil((now_s - self.start_s) / self.period_s))
+        """Go to the next time to be used; returns how many were left out."""
+        k = max(self.k + 1, math.ceil((now_s - self.start_s) / self.period_s - 0.25))
         left_out = k - self.k - 1
         self.k = k
         return left_out

@@ -48,7 +48,8 @@ class ConnectionSettings:
     host: str = ""
     port: int = 502
     transport: Transport = Transport.TCP
-    connect_timeout_s: float = 1.0
+    connect_timeout_s: float = 0.5
+    """at most half a period, or a dead host is not tried in each"""
     max_in_flight: int = 1
     keeps_order: bool = False
     """the device answers late but never out of order: a time-out does not drop the connection"""

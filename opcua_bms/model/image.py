@@ -46,6 +46,8 @@ class DeviceHealth:
     """0-based clusters of the plant whose own values this device gives; empty for a master"""
     faults: tuple[tuple[str, int], ...] = ()
     """every kind of fault since start with its count: timeout, short_frame, exception_2, …"""
+    frozen: bool = False
+    """its heartbeat stands still"""
 
 
 @dataclass(frozen=True, slots=True)

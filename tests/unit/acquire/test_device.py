@@ -25,6 +25,7 @@ def test_the_schedule_is_absolute_and_leaves_out_what_it_missed() -> None:
         assert schedule.due_s == pytest.approx(100.0 + 0.1 * k, abs=1e-9)
     assert schedule.next(schedule.due_s + 0.35) == 3
     assert schedule.k == 10_004
+    assert schedule.next(schedule.due_s + 0.12) == 0, "a time that has only just passed is used at once"
 
 
 async def test_a_scan_longer_than_the_period_is_not_queued() -> None:

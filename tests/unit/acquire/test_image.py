@@ -185,6 +185,7 @@ async def test_a_frozen_heartbeat_makes_all_values_of_its_device_uncertain() -> 
             hung[1] = 77
             await rig.pace.advance(1.0)
         assert rig.of_cluster(0) == {Q.FROZEN}
+        assert [d.frozen for d in rig.images[-1].devices] == [True, False, False]
         assert rig.of_cluster(1) == {Q.GOOD}
         await rig.pace.advance(1.0)
         assert rig.of_cluster(0) == {Q.GOOD}, "it counts again"
