@@ -127,7 +127,6 @@ def device_name(name: str) -> str:
 def condition_families(topology: Topology, infos: Sequence[ConditionInfo]) -> tuple[ConditionFamily, ...]:
     """Conditions by the scope of their source and their kind; the order of infos is kept within a source.
 
-    Spare ones (unnamed bits) have no nodes: a plant would show more of them than of anything else.
     Raises ValueError for a condition whose source is not a BMS, stack or cluster of the topology.
     """
     scopes = (Scope.BMS, Scope.STACK, Scope.CLUSTER)
@@ -136,8 +135,6 @@ def condition_families(topology: Topology, infos: Sequence[ConditionInfo]) -> tu
     for index, info in enumerate(infos):
         if info.source not in where or not info.id.startswith(f"{info.source}.Alarms."):
             raise ValueError(f"{info.id}: a condition belongs below the Alarms of a BMS, stack or cluster")
-        if info.spare:
-            continue
         scope, instance = where[info.source]
         found.setdefault((scope, info.kind), []).append((instance, index))
     families = []

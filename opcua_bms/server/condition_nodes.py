@@ -65,14 +65,28 @@ _METHODS: tuple[tuple[str, int, int, Needs], ...] = (
 
 
 def condition_family(
-    plan: ConditionFamily, infos: Sequence[ConditionInfo], names: Names, read: Read, arguments: Arguments
+    plan: ConditionFamily,
+    infos: Sequence[ConditionInfo],
+    names: Names,
+    read: Read,
+    arguments: Arguments,
+    happened: Callable[[int], bool],
 ) -> Family:
-    """The conditions of one kind below the Alarms of their sources, with HasCondition from the sources."""
+    """The conditions of one kind below the Alarms of their sources, with HasCondition from the sources.
+
+    A bit without a name is shown once it was set (`happened`): a plant has more of them than of anything else.
+    """
+    indices, spare = plan.indices.tolist(), [infos[i].spare for i in plan.indices]
     members = [infos[i] for i in plan.indices]
     return Family(
         key=plan.key,
         blueprint=Blueprint(plan.key, tuple(_members(plan, members, names, read, arguments))),
-        names=Named(plan.names, plan.offsets, plan.labels),
+        names=Named(
+            plan.names,
+            plan.offsets,
+            plan.labels,
+            (lambda k: not spare[k] or happened(indices[k])) if any(spare) else None,
+        ),
         links=(Link(HAS_COMPONENT, "Alarms"), Link(HAS_CONDITION)),
         parent=plan.parent.value,
         root_namespace=names.site,

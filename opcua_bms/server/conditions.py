@@ -63,8 +63,13 @@ class ConditionBook:
     def families(self, arguments: Arguments) -> list[Family]:
         """The conditions' nodes; `arguments` looks up InputArguments of the standard types."""
         return [
-            condition_family(family, self.infos, self._names, self._read, arguments) for family in self._plan.conditions
+            condition_family(family, self.infos, self._names, self._read, arguments, self._happened)
+            for family in self._plan.conditions
         ]
+
+    def _happened(self, index: int) -> bool:
+        """Whether a condition ever made an event."""
+        return bool(self.state(index).event_id)
 
     def node(self, index: int) -> ua.NodeId:
         """The ConditionId of a condition of the engine."""

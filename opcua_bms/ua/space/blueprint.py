@@ -122,6 +122,8 @@ class Named:
     names: tuple[str, ...]
     offsets: Offsets
     display_names: tuple[str, ...] | None = None
+    shown: Callable[[int], bool] | None = None
+    """whether a browser sees an instance now; one that is not shown can be read all the same"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from asyncua import ua
 
-from opcua_bms.ua.space.blueprint import Family, Member
+from opcua_bms.ua.space.blueprint import Family, Member, Named
 from opcua_bms.ua.space.tree import Branch, Tree
 
 _NULL = ua.NodeId()
@@ -43,7 +43,11 @@ class ReferenceMaker:
             found += [self._to_member(child, root, child.reference_type, True) for child in children]
         for link, below in branch.linked.get(member.path, ()):
             stem = below.stem(instance)
+            names = below.family.names
+            shown = names.shown if isinstance(names, Named) else None
             for i in range(below.offsets[instance], below.offsets[instance + 1]):
+                if shown is not None and not shown(i):
+                    continue
                 found.append(self._to_instance(below, i, link.reference_type, True, stem + below.name(i)))
         if member.path:
             parent = branch.members[member.path.rpartition(".")[0]]
