@@ -14,6 +14,7 @@ from opcua_bms.acquire.settings import DeviceSettings
 from opcua_bms.alarms.engine import AlarmEngine
 from opcua_bms.alarms.plan import Device
 from opcua_bms.alarms.rules import Rule
+from opcua_bms.model.alarm import Operation, Result
 from opcua_bms.model.image import Image
 from opcua_bms.pipeline import Pipeline
 from opcua_bms.ports import Sink
@@ -50,6 +51,7 @@ class Application:
         self._pipeline = Pipeline(Reducer(plant.topology, plant.layout, bound, plant.steps, reducing), self.engine)
         self._state = self.engine.initial(os.urandom(8))
         self._bound = bound
+        self._pace = SystemPace()
         self.server: BmsServer | None = None
         self._sinks: list[Sink] = []
 
@@ -59,7 +61,6 @@ class Application:
 
     async def start(self) -> BmsServer:
         """Open the endpoint; values are BadWaitingForInitialData until the first scan."""
-        gc.disable()  # what is made now stays: looking for garbage in it costs a third of the start
         plant, bound = self.plant, self._bound
         served = ServedPlant(
             plant.topology,
@@ -71,17 +72,16 @@ class Application:
             [device.name for device in plant.devices],
             self.engine.infos,
         )
-        server = await build_server(self._settings, served)
+        server = await build_server(self._settings, served, operations=self)
         await server.start()
         self.server = server
         self._sinks.insert(0, server)
-        gc.freeze()
-        gc.enable()
+        gc.freeze()  # what start-up made stays: a collection need not look at it again
         return server
 
     async def run(self, devices: Sequence[DeviceSettings] | None = None) -> None:
         """Scan and publish until cancelled; `devices` are the plant's own, at the addresses known by now."""
-        plant, scan, pace = self.plant, self.plant.config.scan, SystemPace()
+        plant, scan, pace = self.plant, self.plant.config.scan, self._pace
         lines = ModbusLines(pace.monotonic)
         acquisition = Acquisition(
             devices or plant.devices,
@@ -99,6 +99,14 @@ class Application:
         """Tell clients, and close."""
         if self.server is not None:
             await self.server.stop(reason)
+
+    async def operate(self, operation: Operation) -> Result:
+        """Carry out an operator's command between two scans (ports.AlarmOperations)."""
+        clock = self._pace
+        self._state, result, transitions = self.engine.apply(self._state, operation, clock.monotonic(), clock.utc_ns())
+        if transitions and self.server is not None:
+            self.server.publish_conditions(self._state.conditions, transitions)
+        return result
 
     def _on_image(self, image: Image) -> None:
         self._state, snapshot = self._pipeline.advance(self._state, image)
