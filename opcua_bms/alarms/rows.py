@@ -105,9 +105,7 @@ def restore(
             good[c] = one.good
             for j in range(plan.first_comparator[c], plan.first_comparator[c + 1]):
                 comparator = plan.comparators[j]
-                # a level that turned on while a higher one was shown made no event, so its row may be old
-                below = not continuous and abs(comparator.level) < abs(one.level) and comparator.level * one.level > 0
-                on[j] = comparator.name in signals or below
+                on[j] = comparator.name in signals
                 since_s[j] = since.get(comparator.name, np.nan)
                 watch[j] = running.get("watch", {}).get(comparator.name, (-1, -1))
         else:

@@ -48,6 +48,7 @@ def test_a_silent_cluster_is_one_alarm_and_freezes_its_own() -> None:
     assert plant.of(OVER).good
     plant.set("cluster.max_cell_voltage", 3.30, 1)
     assert plant.scans(32) == [(30, OVER, What.CLEARED)]
+    assert not plant.state.started_s
 
 
 def test_a_master_that_is_lost_alarms_at_the_bms() -> None:
@@ -195,6 +196,20 @@ def test_nothing_comes_from_a_disabled_condition() -> None:
     assert plant.scans(4) == [(2, OVER, What.RAISED)]
 
 
+def test_a_delay_begins_anew_after_disabling() -> None:
+    """What was seen before belongs to the time before; a delay over a gap of hours would be no delay."""
+    plant = Plant({"cluster-fault-word": {"on_delay_s": 3.0}})
+    bit = f"{C2}.FaultWordBit00"
+    plant.scan()
+    over_voltage(plant)
+    plant.bit("cluster.fault_word", 0, on=True, i=1)
+    plant.scans(3)
+    for command in (Command.DISABLE, Command.ENABLE):
+        for id_ in (OVER, bit):
+            plant.do(id_, command)
+    assert plant.scans(5) == [(3, OVER, What.RAISED), (3, bit, What.RAISED)]
+
+
 def test_an_alarm_that_ends_while_disabled_clears_afterwards() -> None:
     """It was reported as raised, so somebody waits for its end."""
     plant = Plant()
@@ -259,6 +274,16 @@ def test_trips_of_both_sides_tell_which() -> None:
     assert plant.of(TRIP).message.startswith("Cell under-voltage")
     assert not plant.of(TRIP).acked
     assert plant.of(OVER).level is Level.LOW_LOW
+
+
+def test_the_side_that_is_shown_stays_until_it_clears() -> None:
+    """Two causes of one exclusive condition must not take turns at every scan."""
+    plant = Plant()
+    plant.set("cluster.min_cell_voltage", 2.30, 1)
+    plant.scans(5)
+    over_voltage(plant, 3.70)
+    assert [one for one in plant.scans(10) if one[1] in (TRIP, OVER)] == []
+    assert plant.of(TRIP).message.startswith("Cell under-voltage")
 
 
 def test_frozen_values_are_a_finding() -> None:

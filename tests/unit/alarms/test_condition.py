@@ -165,6 +165,11 @@ def test_reset_wants_a_latched_inactive_acknowledged_and_confirmed_condition() -
     ):
         assert m.do(Command.RESET)[0] is Result.INVALID_STATE
         act()
+    m.find(Level.ACTIVE)
+    m.do(Command.ACKNOWLEDGE)
+    m.do(Command.CONFIRM)
+    assert m.do(Command.RESET)[0] is Result.INVALID_STATE, "it is active again"
+    m.find(Level.NORMAL)
     assert m.state.latched
     assert m.state.retain, "a latched condition stays in every list"
     assert m.do(Command.RESET) == (Result.GOOD, What.RESET)

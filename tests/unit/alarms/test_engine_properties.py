@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 from alarm_plant import Plant, small_topology
 from hypothesis import given, settings
 from hypothesis import strategies as hs
@@ -52,13 +53,15 @@ def acts() -> hs.SearchStrategy[Act]:
                     hs.sampled_from([Quality.GOOD, Quality.GOOD, Quality.LAST_USABLE, Quality.NO_COMMUNICATION]),
                 ),
                 ("device", hs.sampled_from([DeviceState.ONLINE, DeviceState.ONLINE, DeviceState.MISSED])),
-                ("command", hs.tuples(hs.sampled_from(list(Command)), hs.sampled_from(TARGETS))),
+                *[("command", hs.tuples(hs.sampled_from(list(Command)), hs.sampled_from(TARGETS)))] * 4,
             )
         )
     )
 
 
-SCANS = hs.lists(hs.tuples(hs.sampled_from([0.5, 1.0, 4.0]), hs.lists(acts(), max_size=4)), max_size=25)
+SCANS = hs.lists(
+    hs.tuples(hs.sampled_from([0.5, 1.0, 4.0]), hs.lists(acts(), min_size=1, max_size=4)), min_size=8, max_size=25
+)
 
 
 class Run:
@@ -256,8 +259,61 @@ def test_what_came_or_went_during_a_restart_says_so() -> None:
         f"Cell over-voltage Cluster02 Pack01 Cell01 cleared after 26.0 s: 3.300 V{while_away}",
     ]
     plant.bit("cluster.fault_word", 0, on=True)
-    (later,) = run.scan(1.0)
-    assert later.state.message == "Cluster fault Cluster01"
+    plant.set("cluster.max_cell_voltage", 3.55, 1)
+    later = [t.state.message for _ in range(4) for t in run.scan(1.0)]
+    assert later == [
+        "Cluster fault Cluster01",
+        "Cell over-voltage Cluster02 Pack01 Cell01: 3.550 V > 3.500 V",
+    ]
+
+
+def busy() -> Run:
+    """A plant in the middle of everything: pending, active, disabled, shelved, frozen."""
+    run = Run()
+    plant = run.plant
+    for act in (
+        Act(0, "fault bits", 1),
+        Act(0, "alarm bits", 1),
+        Act(0, "high", 3.7),
+        Act(1, "high", 3.7),
+        Act(1, "fault bits", 128),
+        Act(1, "command", (Command.DISABLE, "CellVoltageTrip")),
+    ):
+        run.act(act)
+    run.scan(0.5)
+    for act in (
+        Act(1, "command", (Command.DISABLE, "FaultWordBit07")),
+        Act(0, "command", (Command.TIMED_SHELVE, "CellVoltage")),
+        Act(0, "quality", Quality.LAST_USABLE),
+        Act(0, "device", DeviceState.MISSED),
+    ):
+        run.act(act)
+    run.scan(0.5)
+    assert plant.state.bit_since_s
+    assert len(plant.state.disabled) == 2
+    return run
+
+
+def test_a_state_survives_as_plain_data() -> None:
+    """Delays, shelvings, freezes and disabled conditions go on where they were."""
+    run = busy()
+    before = run.plant.state
+    run.save_and_load()
+    after = run.plant.state
+    for name in ("conditions", "disabled", "bit_since_s", "started_s", "unshelve_s", "counter", "seed", "last_s"):
+        assert getattr(after, name) == getattr(before, name), name
+    for name in ("on", "since_s", "watch", "on_bits", "good", "word_good", "active"):
+        assert np.array_equal(getattr(after, name), getattr(before, name), equal_nan=True), name
+
+
+def test_disabled_stays_disabled_after_a_kill() -> None:
+    """An operator disabled it for a reason that a power cut does not change."""
+    run = busy()
+    disabled = run.plant.state.disabled
+    run.kill()
+    assert run.plant.state.disabled == disabled
+    ids = {t.info.id for _ in range(10) for t in run.scan(1.0)}
+    assert not ids & {run.plant.engine.infos[c].id for c in disabled}
 
 
 def test_rows_of_conditions_that_no_longer_exist_are_ignored() -> None:
