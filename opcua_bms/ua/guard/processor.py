@@ -26,26 +26,40 @@ from opcua_bms.ua.security.validation import CertificateRejectedError
 _SMALLEST_BUFFER = 8192
 _UNDECODABLE = (NotEnoughData, struct.error, ValueError, RecursionError, OverflowError)
 """What asyncua's decoders raise over bytes that are no request; ValueError: an enumeration's unknown value."""
-_DISCOVERY = frozenset(
-    {
-        ObjectIds.GetEndpointsRequest_Encoding_DefaultBinary,
-        ObjectIds.FindServersRequest_Encoding_DefaultBinary,
-    }
-)
+_GET_ENDPOINTS = ObjectIds.GetEndpointsRequest_Encoding_DefaultBinary
+_FIND_SERVERS = ObjectIds.FindServersRequest_Encoding_DefaultBinary
 _CREATE = ObjectIds.CreateSessionRequest_Encoding_DefaultBinary
 _ACTIVATE = ObjectIds.ActivateSessionRequest_Encoding_DefaultBinary
 _CLOSE = ObjectIds.CloseSessionRequest_Encoding_DefaultBinary
-_REFUSED = frozenset(
+_SESSIONLESS = frozenset({_GET_ENDPOINTS, _FIND_SERVERS, _CREATE, _ACTIVATE, _CLOSE})
+_SERVED = frozenset(
     {
-        ObjectIds.RegisterServerRequest_Encoding_DefaultBinary,
-        ObjectIds.RegisterServer2Request_Encoding_DefaultBinary,
-        ObjectIds.AddNodesRequest_Encoding_DefaultBinary,
-        ObjectIds.DeleteNodesRequest_Encoding_DefaultBinary,
-        ObjectIds.AddReferencesRequest_Encoding_DefaultBinary,
-        ObjectIds.DeleteReferencesRequest_Encoding_DefaultBinary,
-        ObjectIds.CloseSecureChannelRequest_Encoding_DefaultBinary,  # a CLO message, never a MSG
+        ObjectIds.ReadRequest_Encoding_DefaultBinary,
+        ObjectIds.WriteRequest_Encoding_DefaultBinary,
+        ObjectIds.HistoryReadRequest_Encoding_DefaultBinary,
+        ObjectIds.HistoryUpdateRequest_Encoding_DefaultBinary,
+        ObjectIds.CallRequest_Encoding_DefaultBinary,
+        ObjectIds.BrowseRequest_Encoding_DefaultBinary,
+        ObjectIds.BrowseNextRequest_Encoding_DefaultBinary,
+        ObjectIds.TranslateBrowsePathsToNodeIdsRequest_Encoding_DefaultBinary,
+        ObjectIds.RegisterNodesRequest_Encoding_DefaultBinary,
+        ObjectIds.UnregisterNodesRequest_Encoding_DefaultBinary,
+        ObjectIds.CancelRequest_Encoding_DefaultBinary,
+        ObjectIds.PublishRequest_Encoding_DefaultBinary,
+        ObjectIds.RepublishRequest_Encoding_DefaultBinary,
+        ObjectIds.CreateSubscriptionRequest_Encoding_DefaultBinary,
+        ObjectIds.ModifySubscriptionRequest_Encoding_DefaultBinary,
+        ObjectIds.DeleteSubscriptionsRequest_Encoding_DefaultBinary,
+        ObjectIds.SetPublishingModeRequest_Encoding_DefaultBinary,
+        ObjectIds.TransferSubscriptionsRequest_Encoding_DefaultBinary,
+        ObjectIds.CreateMonitoredItemsRequest_Encoding_DefaultBinary,
+        ObjectIds.ModifyMonitoredItemsRequest_Encoding_DefaultBinary,
+        ObjectIds.DeleteMonitoredItemsRequest_Encoding_DefaultBinary,
+        ObjectIds.SetMonitoringModeRequest_Encoding_DefaultBinary,
+        ObjectIds.SetTriggeringRequest_Encoding_DefaultBinary,
     }
 )
+"""What an activated session may ask for; RegisterServer, node management and the rest are no services of ours."""
 
 
 class GuardedProcessor(Processor):
@@ -215,9 +229,12 @@ class GuardedProcessor(Processor):
 
     async def _process_message(self, typeid: Any, requesthdr: Any, seqhdr: Any, body: Any) -> bool:
         number = typeid.Identifier if typeid.NamespaceIndex == 0 else None
-        if number in _REFUSED:
+        if number not in _SERVED and number not in _SESSIONLESS:
             raise ServiceError(StatusCodes.BadServiceUnsupported)
-        if number in _DISCOVERY:
+        if number == _FIND_SERVERS:
+            self._find_servers(requesthdr, seqhdr, struct_from_binary(ua.FindServersParameters, body))
+            return True
+        if number == _GET_ENDPOINTS:
             return bool(await super()._process_message(typeid, requesthdr, seqhdr, body))
         policy = self._connection.security_policy
         if not self.gate.settings.offers(policy.URI, policy.Mode):
@@ -244,6 +261,13 @@ class GuardedProcessor(Processor):
             raise ServiceError(StatusCodes.BadSessionNotActivated)
         session.entry_id = requesthdr.AuditEntryId or ""
         return bool(await super()._process_message(typeid, requesthdr, seqhdr, body))
+
+    def _find_servers(self, header: Any, seqhdr: Any, params: Any) -> None:
+        """FindServers (OPC 10000-4 §5.5.2): this server, if it was asked for."""
+        params.ServerUris = [uri for uri in params.ServerUris or () if uri]
+        response = ua.FindServersResponse()
+        response.Servers = self.iserver.find_servers(params, sockname=self.sockname)
+        self.send_response(header.RequestHandle, seqhdr, response)
 
     async def _audited(self, kind: AuditKind, header: Any, action: Coroutine[Any, Any, None]) -> None:
         """Do what concerns a session, and record it with its outcome."""
