@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -77,6 +78,9 @@ class Rig:
 
     def loop_time(self) -> float:
         return self.clock.now
+
+    def next_commit(self) -> tuple[float, float]:
+        return 0.0, math.inf
 
     def expired(self, subscription: Subscription) -> None:
         self.ended.append(subscription.ident)

@@ -194,6 +194,10 @@ class ItemSet:
         """Whether anything waits that may be sent."""
         return bool(self._waiting) or any(table.ready() for table in self.tables)
 
+    def only_rows_wait(self) -> bool:
+        """Whether all that waits comes from commits."""
+        return not self._waiting
+
     def take_data(self, limit: int) -> tuple[list[bytes], int]:
         """Encoded MonitoredItemNotifications, at most `limit`, and their number."""
         parts: list[bytes] = []

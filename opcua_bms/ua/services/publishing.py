@@ -60,6 +60,10 @@ class Host(Protocol):
         """Seconds on the monotonic clock."""
         ...
 
+    def next_commit(self) -> tuple[float, float]:
+        """When the next commit is expected, and the period of the commits in s; 0, infinity if unknown."""
+        ...
+
     def expired(self, subscription: Subscription) -> None:
         """Its lifetime is over."""
         ...
@@ -105,6 +109,7 @@ class Subscription:
         self._dirty: dict[int, DataItem] = {}
         self._holds = 0
         self._soon = False
+        self._waited = False
         self._arm(self.interval)
 
     @property
@@ -143,8 +148,28 @@ class Subscription:
                 self._host.expired(self)
                 return
         self._keep_alive += 1
-        if self._may_send() or self._keep_alive >= self.parameters.keep_alive_count:
+        due = self._keep_alive >= self.parameters.keep_alive_count
+        if due or (self._may_send() and not self._wait_for_commit()):
             self._publish()
+
+    def _wait_for_commit(self) -> bool:
+        """Whether to let this cycle end with the next commit, so that all later ones do, too.
+
+        Once per message, only for store values, and only if the commits come at least as often as messages.
+        """
+        expected, period = self._host.next_commit()
+        delay = expected - self.now
+        if (
+            self._waited
+            or not self.sent_messages
+            or not self.items.only_rows_wait()
+            or period > self.interval / EARLY
+            or not 0.0 < delay <= period
+        ):
+            return False
+        self._waited = True
+        self._arm(delay + GRACE_S)
+        return True
 
     def modified(self, parameters: Parameters) -> None:
         """Take revised parameters; counters start anew (§5.14.3)."""
@@ -318,6 +343,7 @@ class Subscription:
             self._fill(message)
         self._keep_alive = 0
         self._lifetime = 0
+        self._waited = False
         more = has_data and self.items.ready()
         result = ua.PublishResult(
             SubscriptionId=self.ident,

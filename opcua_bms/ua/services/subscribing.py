@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import struct
 import time
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any
@@ -12,14 +13,23 @@ from asyncua.server.internal_session import InternalSession, SessionState
 from asyncua.server.uaprocessor import UaProcessor
 from asyncua.ua.ua_binary import struct_from_binary
 
-from opcua_bms.ua.services.codes import ObjectIds, standard, status
+from opcua_bms.ua.services import create_request
+from opcua_bms.ua.services.codes import ObjectIds, StatusCodes, standard, status
 from opcua_bms.ua.services.publish_queue import PublishRequest
+from opcua_bms.ua.store import filetime
 
 if TYPE_CHECKING:
     from opcua_bms.ua.services.subscription import Subscriptions
 
 _PUBLISH = standard(ObjectIds.PublishRequest_Encoding_DefaultBinary)
 _SET_TRIGGERING = standard(ObjectIds.SetTriggeringRequest_Encoding_DefaultBinary)
+_CREATE_ITEMS = standard(ObjectIds.CreateMonitoredItemsRequest_Encoding_DefaultBinary)
+_OURS = frozenset({_PUBLISH, _SET_TRIGGERING, _CREATE_ITEMS})
+_CREATED = b"\x01\x00" + struct.pack("<H", ObjectIds.CreateMonitoredItemsResponse_Encoding_DefaultBinary)
+_HEADER = struct.Struct("<4sqII8x")
+"""TypeId, Timestamp, RequestHandle, ServiceResult, no diagnostics, no strings, a null AdditionalHeader"""
+PARSE_SLICE = 250
+"""items parsed between two turns of the event loop"""
 
 
 class SubscribingSession(InternalSession):
@@ -105,17 +115,50 @@ class SubscribingProcessor(UaProcessor):
 
     async def _process_message(self, typeid: Any, requesthdr: Any, seqhdr: Any, body: Any) -> Any:
         session: Any = self.session
-        if typeid not in (_PUBLISH, _SET_TRIGGERING) or session is None or not session.is_activated():
+        if typeid not in _OURS or session is None or not session.is_activated():
             return await super()._process_message(typeid, requesthdr, seqhdr, body)  # type: ignore[no-untyped-call]  # asyncua's
         self.session_last_activity = time.monotonic()
         session.touch()
-        if typeid == _PUBLISH:
+        if typeid == _CREATE_ITEMS:
+            if not await self._create_items(session, requesthdr, seqhdr, body):
+                return await super()._process_message(typeid, requesthdr, seqhdr, body)  # type: ignore[no-untyped-call]  # asyncua's
+        elif typeid == _PUBLISH:
             self._take_publish(session, requesthdr, seqhdr, struct_from_binary(ua.PublishParameters, body))
         else:
             response = ua.SetTriggeringResponse()
             response.Parameters = session.set_triggering(struct_from_binary(ua.SetTriggeringParameters, body))
             self._send(requesthdr, seqhdr, response)
         return True
+
+    async def _create_items(self, session: Any, header: Any, seqhdr: Any, body: Any) -> bool:
+        """CreateMonitoredItems in slices, from bytes to bytes; false if the request is not as usual."""
+        limits = session.iserver.limits
+        request = create_request.parse(bytes(body._data[body._cur_pos :]), limits.monitored_items_per_call)
+        if request is None:
+            return False
+        try:
+            while request.more(PARSE_SLICE):  # noqa: ASYNC110 - it works, it does not wait
+                await asyncio.sleep(0)
+        except ValueError:
+            return False
+        results = await session.create_monitored_items(request)
+        if any(not isinstance(result.FilterResult, ua.ExtensionObject) for result in results):
+            response = ua.CreateMonitoredItemsResponse(Results=results)
+            self._send(header, seqhdr, response)
+            return True
+        head = _HEADER.pack(_CREATED, filetime(time.time_ns()), header.RequestHandle, 0)
+        self.send_encoded(header, seqhdr, head + create_request.encode(results))
+        return True
+
+    def send_encoded(self, header: Any, seqhdr: Any, data: bytes) -> None:
+        """Send an encoded response, unless the client said that it takes no such size."""
+        most = getattr(self, "_largest_response", 0)
+        if 0 < most < len(data):
+            fault = ua.ServiceFault()
+            fault.ResponseHeader.ServiceResult = status(StatusCodes.BadResponseTooLarge)
+            self._send(header, seqhdr, fault)
+            return
+        self._transport.write(self._connection.message_to_binary(data, request_id=seqhdr.RequestId))
 
     def _take_publish(self, session: SubscribingSession, header: Any, seqhdr: Any, params: Any) -> None:
         service = session.subscription_service

@@ -70,6 +70,8 @@ class Subscriptions(SubscriptionService):
         SubscriptionMethods(self, cast("Methods", iserver.method_service))
         self._queues: dict[ua.NodeId, PublishQueue] = {}
         self._commits: deque[Snapshot] = deque(maxlen=COMMITS_KEPT)
+        self._last_commit = -math.inf
+        self._commit_period = math.inf
         self._unsampled: list[Subscription] = []
         self._pumping = False
 
@@ -85,7 +87,13 @@ class Subscriptions(SubscriptionService):
         """Seconds on the monotonic clock."""
         return time.monotonic()
 
+    def next_commit(self) -> tuple[float, float]:
+        """When the next commit is expected, and the period of the commits; from the last two."""
+        return self._last_commit + self._commit_period, self._commit_period
+
     def _on_commit(self, store: ValueStore) -> None:
+        now = self.loop_time()
+        self._last_commit, self._commit_period = now, now - self._last_commit
         self._commits.append(Snapshot.of(store))
         if not self._pumping:
             self._pumping = True
