@@ -322,7 +322,7 @@ async def canary_beside(server: UaServer) -> AsyncIterator[Canary]:
     await canary.close()
 
 
-MEASURED_SLACK_S = 0.15
+MEASURED_SLACK_S = 0.4
 """attacker, canary and server share one loop of a busy machine"""
 
 

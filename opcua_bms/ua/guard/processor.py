@@ -37,7 +37,6 @@ _SERVED = frozenset(
         ObjectIds.ReadRequest_Encoding_DefaultBinary,
         ObjectIds.WriteRequest_Encoding_DefaultBinary,
         ObjectIds.HistoryReadRequest_Encoding_DefaultBinary,
-        ObjectIds.HistoryUpdateRequest_Encoding_DefaultBinary,
         ObjectIds.CallRequest_Encoding_DefaultBinary,
         ObjectIds.BrowseRequest_Encoding_DefaultBinary,
         ObjectIds.BrowseNextRequest_Encoding_DefaultBinary,
