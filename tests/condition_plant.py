@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
 from collections.abc import AsyncIterator
@@ -47,6 +48,8 @@ class ConditionPlant:
                 self.image.quality[self.layout[name].slots] = Quality.GOOD
         self.cell_voltage(3.3)
         self.server: BmsServer | None = None
+        self.operated = asyncio.Event()
+        """set by every command; a test that waits for one clears it"""
 
     def description(self) -> Plant:
         """What the server is built from."""
@@ -99,6 +102,7 @@ class ConditionPlant:
         self.state, result, transitions = self.engine.apply(self.state, operation, self.now_s, self.now_ns)
         if self.server is not None:
             self.server.publish_conditions(self.state.conditions, transitions)
+        self.operated.set()
         return result
 
     def of(self, condition: str) -> ConditionState:
