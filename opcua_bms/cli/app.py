@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from opcua_bms.cli import check, demo, fault, init, serve, simulate, snapshot, version
+from opcua_bms.cli import certs, check, demo, fault, init, serve, simulate, snapshot, users, version
 
 app = typer.Typer(
     name="opcua-bms",
@@ -33,4 +33,6 @@ app.command("check")(check.run)
 app.command("simulate")(simulate.run)
 app.add_typer(fault.app, name="fault")
 app.command("snapshot")(snapshot.run)
+app.add_typer(certs.app, name="certs")
+app.add_typer(users.app, name="users")
 app.command("version")(version.run)

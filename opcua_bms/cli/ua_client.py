@@ -6,9 +6,12 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
 
 from asyncua import ua
 from asyncua.client import Client
+from asyncua.crypto.security_policies import SecurityPolicyBasic256Sha256
 from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.uaerrors import UaError
 
@@ -23,13 +26,32 @@ _RETRY_S = 0.2
 _SCAN_COUNTER = f"{ROOT}.Diagnostics.ScanCounter"
 
 
+@dataclass(frozen=True, slots=True)
+class Login:
+    """A user on an encrypted channel; the certificate and key are the client's own."""
+
+    user: str
+    password: str
+    certificate: Path
+    key: Path
+    application_uri: str
+
+
 @asynccontextmanager
-async def connected(endpoint: str, wait_s: float) -> AsyncIterator[Client]:
-    """A session without security; tries again until `wait_s` have passed. UnreachableError: nobody lets us in."""
+async def connected(endpoint: str, wait_s: float, login: Login | None = None) -> AsyncIterator[Client]:
+    """A session, without security unless there is a login; tries again until `wait_s` have passed.
+
+    UnreachableError: nobody answers, or nobody lets us in.
+    """
     deadline = time.monotonic() + wait_s
     while True:
         client = Client(endpoint, timeout=max(1.0, wait_s))
         try:
+            if login is not None:
+                client.application_uri = login.application_uri
+                client.set_user(login.user)
+                client.set_password(login.password)
+                await client.set_security(SecurityPolicyBasic256Sha256, login.certificate, login.key)
             await client.connect()
             break
         except (OSError, TimeoutError, ConnectionError) as error:
@@ -44,10 +66,10 @@ async def connected(endpoint: str, wait_s: float) -> AsyncIterator[Client]:
         await client.disconnect()
 
 
-async def flat(endpoint: str, wait_s: float) -> dict[str, Entry]:
+async def flat(endpoint: str, wait_s: float, login: Login | None = None) -> dict[str, Entry]:
     """The user's flat document of a running server, after its first complete scan."""
     deadline = time.monotonic() + wait_s
-    async with connected(endpoint, wait_s) as client:
+    async with connected(endpoint, wait_s, login) as client:
         site = await _site(client)
         while not await _scanned(client, site):
             if time.monotonic() >= deadline:

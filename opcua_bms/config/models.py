@@ -130,6 +130,10 @@ class Device(Section):
     tls: Tls | None = None
     timeout_s: Annotated[float, Field(gt=0, le=60, allow_inf_nan=False)] | None = None
     max_in_flight: Annotated[int, Field(ge=1, le=64)] = 1
+    keeps_order: bool = False
+    """the device answers late but never out of order: a time-out does not drop the connection"""
+    strict_transaction_id: bool = True
+    """false for a device that always answers transaction id 0"""
     write_life: bool = False
     """count up the device's `life` register; nothing else is ever written"""
 

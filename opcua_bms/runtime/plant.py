@@ -104,6 +104,8 @@ def _connection(settings: Device, port: int, timeout_s: float, base: Path) -> Co
         transport=Transport(settings.transport),
         connect_timeout_s=timeout_s,
         max_in_flight=settings.max_in_flight,
+        keeps_order=settings.keeps_order,
+        strict_transaction_id=settings.strict_transaction_id,
         serial=serial,
         tls=tls,
     )
