@@ -78,8 +78,9 @@ class Plan:
 class ReadPlanner:
     """Makes and keeps plans; one per server, made when its store is attached."""
 
-    MOST_PLANS = 512
-    MOST_BYTES = 16 << 20
+    MOST_PLANS = 256
+    MOST_BYTES = 8 << 20
+    MOST_SEEN = 1_000
 
     def __init__(self, iserver: InternalServer, store: ValueStore, space: InstanceSpace) -> None:
         self._iserver = iserver
@@ -87,6 +88,8 @@ class ReadPlanner:
         self._space = space
         self._plans: OrderedDict[tuple[bytes, Hashable], tuple[Plan | None, int]] = OrderedDict()
         self._held = 0
+        self._seen: OrderedDict[int, None] = OrderedDict()
+        """hashes of requests that came once: a plan is kept from the second time on, so that a crawl leaves nothing"""
         self._arrays: dict[tuple[Kind, int, int, ua.VariantType, int], bytes] = {}
         self._arrays_of = -1
 
@@ -97,11 +100,21 @@ class ReadPlanner:
         known = self._plans.get(key)
         if known is None:
             plan = self._plan(request, user)
-            self._keep(key, plan)
+            if self._came_before(hash(key)):
+                self._keep(key, plan)
         else:
             plan = known[0]
             self._plans.move_to_end(key)
         return None if plan is None else plan.encode()
+
+    def _came_before(self, key: int) -> bool:
+        if key in self._seen:
+            del self._seen[key]
+            return True
+        self._seen[key] = None
+        if len(self._seen) > self.MOST_SEEN:
+            self._seen.popitem(last=False)
+        return False
 
     def _keep(self, key: tuple[bytes, Hashable], plan: Plan | None) -> None:
         size = len(key[0]) + (plan.nbytes if plan is not None else 0)

@@ -60,7 +60,7 @@ class InstanceSpace:
         families: Sequence[Family],
         namespace_index: int,
         references: Sequence[RootReference] = (),
-        cache_size: int = 2_000,
+        cache_size: int = 1_000,
     ) -> None:
         self.store = store
         self.namespace_index = namespace_index
