@@ -17,6 +17,7 @@ from ua_fixture import Plant
 from opcua_bms.ua.access import OpenAccess
 from opcua_bms.ua.services.creation import ItemFactory, NewRows
 from opcua_bms.ua.services.events import EventService
+from opcua_bms.ua.services.ledger import Ledger
 from opcua_bms.ua.services.publish_queue import PublishQueue, PublishRequest
 from opcua_bms.ua.services.publishing import Parameters, Subscription
 from opcua_bms.ua.services.snapshot import Snapshot
@@ -53,6 +54,7 @@ class Rig:
         self.plant, self.clock = plant, clock
         self.latest: Snapshot | None = Snapshot.of(plant.store)
         self.retransmission_limit = 10
+        self.unacknowledged = Ledger(1 << 20)
         self.ended: list[int] = []
         aspace = AddressSpace()
         space = InstanceSpace(plant.store, plant.families, plant.index)

@@ -25,6 +25,13 @@ class Wire:
         data = await self.client.uaclient.protocol.send_request(request, LIMIT_S)
         return struct_from_binary(getattr(ua, type(request).__name__.replace("Request", "Response")), data)
 
+    async def adopt(self, other: Wire) -> None:
+        """Close the own session and take over that of a broken connection (ActivateSession on this channel)."""
+        await self.request(ua.CloseSessionRequest(DeleteSubscriptions=True))
+        self.client.uaclient.protocol.authentication_token = other.client.uaclient.protocol.authentication_token
+        self.client._server_nonce = other.client._server_nonce
+        await self.client.activate_session()
+
     def send(self, request: Any) -> asyncio.Future[Any]:
         """Send a request and wait for its response later."""
         return asyncio.ensure_future(self.request(request))

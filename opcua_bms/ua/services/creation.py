@@ -18,6 +18,7 @@ from opcua_bms.ua.services.event import Event
 from opcua_bms.ua.services.event_filter import compile_event_filter, is_clean
 from opcua_bms.ua.services.event_item import EventItem
 from opcua_bms.ua.services.events import EventService
+from opcua_bms.ua.services.ledger import Ledger
 from opcua_bms.ua.services.monitored import DataItem
 from opcua_bms.ua.services.publishing import Subscription
 from opcua_bms.ua.services.sources import Source, Sources
@@ -31,8 +32,12 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 _GOOD = status(0)
 _SCALARS = frozenset({Kind.SLOT, Kind.BIT})
-QUEUED_PER_SUBSCRIPTION = 1_000_000
-"""sum of the queue sizes of one subscription; beyond it queues are revised to 1"""
+QUEUED_PER_SUBSCRIPTION = 500_000
+QUEUED = 8_000_000
+"""sums of the queue sizes of one subscription and of all, an array counting as its size in values; beyond them
+queues are revised to 1"""
+ARRAY_WEIGHT = 8
+"""so many array elements weigh as much as one scalar notification"""
 EVENT_QUEUE_MIN = 100
 """a queue of 0 or 1 asks for the server's minimum, which is for events what a burst needs (Part 4 §7.21)"""
 
@@ -54,6 +59,7 @@ class ItemFactory:
         self._types = types
         self._events = events
         self._next_id = 0
+        self.queued = Ledger(QUEUED)
         self.vectorised = True
         """false: scalars of the store are handled item by item too, with the same results"""
 
@@ -85,7 +91,7 @@ class ItemFactory:
             self._iserver.limits.publishing_interval_max_ms,
             aligned=source.from_store,
         )
-        queue_size = self._queue_size(subscription, parameters.QueueSize)
+        queue_size = self._queue_size(subscription, parameters.QueueSize, weight_of(source))
         self._next_id += 1
         ident = self._next_id
         mode = int(request.MonitoringMode)
@@ -146,12 +152,22 @@ class ItemFactory:
             return data_filter.DEFAULT
         return data_filter.resolve(requested, source.numeric(), source.eu_range(), source.is_value)
 
-    def _queue_size(self, subscription: Subscription, requested: int, floor: int = 1) -> int:
-        size = min(max(int(requested), floor), self._iserver.limits.queue_size)
-        if subscription.items.queue_budget_used + size > QUEUED_PER_SUBSCRIPTION:
+    def _queue_size(self, subscription: Subscription, requested: int, weight: int = 1) -> int:
+        """The revised queue size, which is taken from the budgets; `_give_back` returns it."""
+        size = min(max(int(requested), 1), self._iserver.limits.queue_size)
+        items = subscription.items
+        if (
+            items.queue_budget_used + size * weight > QUEUED_PER_SUBSCRIPTION
+            or self.queued.used + size * weight > self.queued.most
+        ):
             size = 1
-        subscription.items.queue_budget_used += size
+        items.queue_budget_used += size * weight
+        self.queued.used += size * weight
         return size
+
+    def _give_back(self, subscription: Subscription, queue_size: int, weight: int = 1) -> None:
+        subscription.items.queue_budget_used -= queue_size * weight
+        self.queued.used -= queue_size * weight
 
     def _create_event(self, subscription: Subscription, request: Any, user: Any) -> ua.MonitoredItemCreateResult:
         node_id = request.ItemToMonitor.NodeId
@@ -223,7 +239,6 @@ class ItemFactory:
             source = self._sources.of_row(int(item.ref[row]), int(item.slot[row]))
             old_size = int(item.queue_size[row])
         else:
-            assert item.source is not None  # noqa: S101 - set by _create_data
             source, old_size = item.source, item.queue_size
         chosen = self._filter(source, parameters.Filter)
         interval, gap = revise_sampling(
@@ -233,8 +248,9 @@ class ItemFactory:
             self._iserver.limits.publishing_interval_max_ms,
             aligned=source.from_store,
         )
-        subscription.items.queue_budget_used -= old_size
-        queue_size = self._queue_size(subscription, parameters.QueueSize)
+        weight = weight_of(source)
+        self._give_back(subscription, old_size, weight)
+        queue_size = self._queue_size(subscription, parameters.QueueSize, weight)
         if isinstance(item, VectorItems):
             item.handle[row] = parameters.ClientHandle
             item.times[row] = times
@@ -259,7 +275,7 @@ class ItemFactory:
         if chosen is None:
             return result
         item.filter, item.handle = chosen, parameters.ClientHandle
-        subscription.items.queue_budget_used -= item.queue_size
+        self._give_back(subscription, item.queue_size)
         item.resize(self._event_queue(subscription, parameters.QueueSize), bool(parameters.DiscardOldest))
         result.RevisedQueueSize = item.queue_size
         return result
@@ -269,13 +285,18 @@ class ItemFactory:
         item = subscription.items.items.get(ident)
         if isinstance(item, EventItem):
             self._events.detach(subscription.ident, item)
-            subscription.items.queue_budget_used -= item.queue_size
+            self._give_back(subscription, item.queue_size)
         elif isinstance(item, DataItem):
-            subscription.items.queue_budget_used -= item.queue_size
-            if item.source is not None:
-                item.source.unwatch()
+            self._give_back(subscription, item.queue_size, weight_of(item.source))
+            item.source.unwatch()
         elif item is not None:
-            subscription.items.queue_budget_used -= int(item.queue_size[item.row_of[ident]])
+            self._give_back(subscription, int(item.queue_size[item.row_of[ident]]))
+
+
+def weight_of(source: Source) -> int:
+    """How much one queued value weighs, in scalar notifications."""
+    binding = source.binding
+    return 1 if binding is None else max(1, (binding.stop - binding.start) // ARRAY_WEIGHT)
 
 
 def revise_sampling(

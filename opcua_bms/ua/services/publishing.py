@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import struct
-from collections import OrderedDict
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,12 +13,14 @@ from typing import Protocol
 
 from asyncua import ua
 
-from opcua_bms.ua.services.codes import ObjectIds, StatusCodes, standard, status
+from opcua_bms.ua.services.codes import ObjectIds, standard, status
 from opcua_bms.ua.services.event_item import EventItem
 from opcua_bms.ua.services.item_set import ItemSet
+from opcua_bms.ua.services.ledger import Ledger
 from opcua_bms.ua.services.monitored import DataItem
 from opcua_bms.ua.services.publish_queue import PublishQueue, PublishRequest
 from opcua_bms.ua.services.snapshot import Snapshot
+from opcua_bms.ua.services.unacknowledged import Unacknowledged
 from opcua_bms.ua.services.vector import DISABLED, Row
 
 _logger = logging.getLogger(__name__)
@@ -28,8 +29,6 @@ _EVENTS = standard(ObjectIds.EventNotificationList_Encoding_DefaultBinary)
 NO_DIAGNOSTICS = b"\xff\xff\xff\xff"
 EVENTS_PER_MESSAGE = 200
 """keeps the encoding of one message within milliseconds"""
-MESSAGE_BYTES_KEPT = 8 << 20
-"""unacknowledged messages of one subscription, in bytes of their bodies"""
 EARLY = 0.9
 """a commit that comes this much of an interval after the last message is the cycle's end"""
 GRACE_S = 0.05
@@ -53,6 +52,8 @@ class Host(Protocol):
     """What a subscription needs of the service that holds it."""
 
     retransmission_limit: int
+    unacknowledged: Ledger
+    """bytes of the messages kept by all subscriptions"""
     latest: Snapshot | None
     """the commit that is being sampled"""
 
@@ -93,13 +94,12 @@ class Subscription:
         self.enabled = enabled
         self.items = ItemSet()
         self.sequence = 1
-        self.unacknowledged: OrderedDict[int, tuple[ua.NotificationMessage, int]] = OrderedDict()
+        self.unacknowledged = Unacknowledged(host.retransmission_limit, host.unacknowledged)
         self.closed = False
         self.sent_messages = 0
         self.sent_notifications = 0
         self.late_cycles = 0
         self._host = host
-        self._kept_bytes = 0
         self._keep_alive = parameters.keep_alive_count  # so that the first cycle sends a message (§5.14.1.2)
         self._lifetime = 0
         self._started = self._last_sent = host.loop_time()
@@ -349,7 +349,7 @@ class Subscription:
             SubscriptionId=self.ident,
             MoreNotifications=more,
             NotificationMessage=message,
-            AvailableSequenceNumbers=list(self.unacknowledged),
+            AvailableSequenceNumbers=self.unacknowledged.numbers(),
         )
         self._last_sent = now
         self.sent_messages += 1
@@ -380,31 +380,8 @@ class Subscription:
                 size += len(body)
                 n += len(events)
         self.sent_notifications += n
-        self._keep(message, size)
-
-    def _keep(self, message: ua.NotificationMessage, size: int) -> None:
-        """Hold a message for Republish; the oldest go when there are too many or too much (§5.14.1.2)."""
-        self.unacknowledged[self.sequence] = (message, size)
-        self._kept_bytes += size
+        self.unacknowledged.keep(message, size)
         self.sequence = self.sequence + 1 if self.sequence < 0xFFFFFFFF else 1
-        while len(self.unacknowledged) > 1 and (
-            len(self.unacknowledged) > self._host.retransmission_limit or self._kept_bytes > MESSAGE_BYTES_KEPT
-        ):
-            _, (_, dropped) = self.unacknowledged.popitem(last=False)
-            self._kept_bytes -= dropped
-
-    def acknowledge(self, sequence: int) -> int:
-        """Drop a received message; the code of the acknowledgement."""
-        entry = self.unacknowledged.pop(sequence, None)
-        if entry is None:
-            return StatusCodes.BadSequenceNumberUnknown
-        self._kept_bytes -= entry[1]
-        return 0
-
-    def stored(self, sequence: int) -> ua.NotificationMessage | None:
-        """A message to send again; it stays until it is acknowledged (§5.14.6)."""
-        entry = self.unacknowledged.get(sequence)
-        return None if entry is None else entry[0]
 
     def farewell(self, code: int) -> ua.PublishResult:
         """The last message, a StatusChangeNotification (Part 4 §7.25.4)."""

@@ -92,7 +92,7 @@ class SubscribingSession(InternalSession):
 
     async def modify_monitored_items(self, params: Any) -> list[ua.MonitoredItemModifyResult]:
         """ModifyMonitoredItems."""
-        return self.subscription_service.modify_items(self, params)
+        return await self.subscription_service.modify_items(self, params)
 
     async def set_monitoring_mode(self, params: Any) -> list[ua.StatusCode]:
         """SetMonitoringMode."""

@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from asyncua import ua
 from asyncua.common.utils import ServiceError
@@ -17,12 +17,13 @@ from asyncua.server.address_space import AddressSpace
 from asyncua.server.subscription_service import SubscriptionService
 
 from opcua_bms.ua.services.codes import StatusCodes, status
-from opcua_bms.ua.services.creation import ItemFactory, NewRows, time_bits
-from opcua_bms.ua.services.data_filter import FilterRefusedError
+from opcua_bms.ua.services.creation import ItemFactory
 from opcua_bms.ua.services.event import Event
 from opcua_bms.ua.services.events import EventService, Only
 from opcua_bms.ua.services.foreign_event import event_of
 from opcua_bms.ua.services.internal_queue import InternalQueue
+from opcua_bms.ua.services.item_services import ItemServices
+from opcua_bms.ua.services.ledger import Ledger
 from opcua_bms.ua.services.publish_queue import PublishQueue
 from opcua_bms.ua.services.publishing import Parameters, Subscription
 from opcua_bms.ua.services.snapshot import Snapshot
@@ -34,21 +35,20 @@ from opcua_bms.ua.store import ValueStore, filetime
 
 if TYPE_CHECKING:
     from opcua_bms.ua.internal_server import InternalServer
-    from opcua_bms.ua.services.method import Methods
     from opcua_bms.ua.services.subscribing import SubscribingSession
 
 _logger = logging.getLogger(__name__)
-CREATE_SLICE = 200
-"""items created between two turns of the event loop"""
 SLICE_S = 0.004
 """sampling work between two turns of the event loop"""
 COMMITS_KEPT = 8
 """commits that wait to be sampled; if the loop is later than that, the oldest are skipped"""
 MAX_NOTIFICATIONS = 50_000
+UNACKNOWLEDGED_BYTES = 256 << 20
+"""messages kept for Republish, of all subscriptions together"""
 PUBLISH_REQUESTS_SPARE = 10
 
 
-class Subscriptions(SubscriptionService):
+class Subscriptions(ItemServices, SubscriptionService):
     """All subscriptions of a server.
 
     Public for other parts: `emit(event, only=..., bypass_filter=...)`, `events` (the notifier hierarchy),
@@ -67,7 +67,9 @@ class Subscriptions(SubscriptionService):
         self.events = EventService(aspace, self.types, lambda: datetime.now(UTC))
         self.sources = Sources(aspace, lambda: filetime(time.time_ns()))
         self.factory = ItemFactory(iserver, self.sources, self.types, self.events)
-        SubscriptionMethods(self, cast("Methods", iserver.method_service))
+        SubscriptionMethods(self, iserver.method_service)
+        self.unacknowledged = Ledger(UNACKNOWLEDGED_BYTES)
+        self._by_session: dict[ua.NodeId, dict[int, Subscription]] = {}
         self._queues: dict[ua.NodeId, PublishQueue] = {}
         self._commits: deque[Snapshot] = deque(maxlen=COMMITS_KEPT)
         self._last_commit = -math.inf
@@ -94,6 +96,11 @@ class Subscriptions(SubscriptionService):
     def _on_commit(self, store: ValueStore) -> None:
         now = self.loop_time()
         self._last_commit, self._commit_period = now, now - self._last_commit
+        if not self.subscriptions:
+            self._commits.clear()
+            self._unsampled.clear()
+            self.latest = Snapshot.of(store)
+            return
         self._commits.append(Snapshot.of(store))
         if not self._pumping:
             self._pumping = True
@@ -147,7 +154,7 @@ class Subscriptions(SubscriptionService):
 
     def of_session(self, session_id: ua.NodeId) -> list[Subscription]:
         """A session's subscriptions."""
-        return [s for s in self.subscriptions.values() if s.session_id == session_id]
+        return list(self._by_session.get(session_id, {}).values())
 
     def _revise(self, interval_ms: float, lifetime: int, keep_alive: int, most: int, priority: int) -> Parameters:
         limits = self._iserver.limits
@@ -175,9 +182,11 @@ class Subscriptions(SubscriptionService):
         )
         self._sub_id_counter += 1
         ident = self._sub_id_counter
-        self.subscriptions[ident] = Subscription(
+        made = Subscription(
             ident, session.session_id, session.owner_key(), queue, revised, bool(params.PublishingEnabled), self
         )
+        self.subscriptions[ident] = made
+        self._by_session.setdefault(session.session_id, {})[ident] = made
         return ua.CreateSubscriptionResult(ident, revised.interval_ms, revised.lifetime_count, revised.keep_alive_count)
 
     def change(self, session: SubscribingSession, params: Any) -> ua.ModifySubscriptionResult:
@@ -218,9 +227,21 @@ class Subscriptions(SubscriptionService):
 
     def _end(self, subscription: Subscription) -> None:
         self.subscriptions.pop(subscription.ident, None)
+        self._leave(subscription)
         for ident in list(subscription.items.items):
             self.factory.release(subscription, ident)
         subscription.close()
+
+    def _leave(self, subscription: Subscription) -> None:
+        mine = self._by_session.get(subscription.session_id, {})
+        mine.pop(subscription.ident, None)
+        if not mine:
+            self._by_session.pop(subscription.session_id, None)
+
+    def stop(self) -> None:
+        """End all subscriptions, without a word to their clients: the server stops."""
+        for subscription in list(self.subscriptions.values()):
+            self._end(subscription)
 
     def _answer_idle(self, session_id: ua.NodeId) -> None:
         queue = self._queues.get(session_id)
@@ -255,13 +276,15 @@ class Subscriptions(SubscriptionService):
             if len(self.of_session(session.session_id)) >= self._iserver.limits.subscriptions_per_session:
                 return ua.TransferResult(StatusCode=status(StatusCodes.BadTooManySubscriptions))
             old_session, old_queue = found.session_id, found.queue
+            self._leave(found)
+            self._by_session.setdefault(session.session_id, {})[ident] = found
             found.move(session.session_id, session.owner_key(), self.queue_of(session))
             if old_session in self._queues:
                 old_queue.tell(found.farewell(StatusCodes.GoodSubscriptionTransferred))
                 self._answer_idle(old_session)
         if initial:
             found.resend()
-        return ua.TransferResult(AvailableSequenceNumbers=list(found.unacknowledged))
+        return ua.TransferResult(AvailableSequenceNumbers=found.unacknowledged.numbers())
 
     # publishing
 
@@ -275,7 +298,7 @@ class Subscriptions(SubscriptionService):
         for one in acknowledgements or ():
             found = self.owned(session, one.SubscriptionId)
             invalid = StatusCodes.BadSubscriptionIdInvalid
-            results.append(status(invalid if found is None else found.acknowledge(one.SequenceNumber)))
+            results.append(status(invalid if found is None else found.unacknowledged.acknowledge(one.SequenceNumber)))
         return results
 
     def publish_limit(self, session: SubscribingSession) -> int:
@@ -284,98 +307,10 @@ class Subscriptions(SubscriptionService):
 
     def resend_message(self, session: SubscribingSession, params: Any) -> ua.NotificationMessage:
         """Republish (Part 4 §5.14.6)."""
-        message = self.need(session, params.SubscriptionId).stored(params.RetransmitSequenceNumber)
+        message = self.need(session, params.SubscriptionId).unacknowledged.get(params.RetransmitSequenceNumber)
         if message is None:
             raise ServiceError(StatusCodes.BadMessageNotAvailable)
         return message
-
-    # monitored items
-
-    def _count(self, operations: Sequence[Any] | None, most: int) -> None:
-        if not operations:
-            raise ServiceError(StatusCodes.BadNothingToDo)
-        if len(operations) > most:
-            raise ServiceError(StatusCodes.BadTooManyOperations)
-
-    def _times(self, params: Any) -> int:
-        try:
-            return time_bits(params.TimestampsToReturn)
-        except FilterRefusedError as e:
-            raise ServiceError(e.code) from None
-
-    async def create_items(self, session: SubscribingSession, params: Any) -> list[ua.MonitoredItemCreateResult]:
-        """CreateMonitoredItems (Part 4 §5.13.2), in slices, so that other clients are served in between."""
-        subscription = self.need(session, params.SubscriptionId)
-        requests = params.ItemsToCreate
-        limits = self._iserver.limits
-        self._count(requests, limits.monitored_items_per_call)
-        times = self._times(params)
-        have = sum(len(s.items) for s in self.of_session(session.session_id))
-        room = limits.monitored_items_per_session - have if session.external else len(requests)
-        results: list[ua.MonitoredItemCreateResult] = []
-        with subscription.held():
-            for start in range(0, len(requests), CREATE_SLICE):
-                if start:
-                    await asyncio.sleep(0)
-                if subscription.closed:
-                    raise ServiceError(StatusCodes.BadSubscriptionIdInvalid)
-                rows = NewRows()
-                for request in requests[start : start + CREATE_SLICE]:
-                    if room <= 0:
-                        too_many = status(StatusCodes.BadTooManyMonitoredItems)
-                        results.append(ua.MonitoredItemCreateResult(StatusCode=too_many))
-                        continue
-                    result = self.factory.create(subscription, request, times, session.user, rows)
-                    room -= bool(result.MonitoredItemId)
-                    results.append(result)
-                subscription.add_rows(rows.numbers, rows.words)
-        return results
-
-    def modify_items(self, session: SubscribingSession, params: Any) -> list[ua.MonitoredItemModifyResult]:
-        """ModifyMonitoredItems (Part 4 §5.13.3)."""
-        subscription = self.need(session, params.SubscriptionId)
-        self._count(params.ItemsToModify, self._iserver.limits.monitored_items_per_call)
-        times = self._times(params)
-        return [self.factory.modify(subscription, request, times) for request in params.ItemsToModify]
-
-    def set_item_mode(self, session: SubscribingSession, params: Any) -> list[ua.StatusCode]:
-        """SetMonitoringMode (Part 4 §5.13.4)."""
-        subscription = self.need(session, params.SubscriptionId)
-        idents = params.MonitoredItemIds
-        self._count(idents, self._iserver.limits.monitored_items_per_call)
-        known = list(dict.fromkeys(i for i in idents if i in subscription.items.items))
-        subscription.set_mode(known, int(params.MonitoringMode))
-        return [_item_code(subscription, i) for i in idents]
-
-    def set_triggering(self, session: SubscribingSession, params: Any) -> ua.SetTriggeringResult:
-        """SetTriggering (Part 4 §5.13.5); links to remove go before links to add."""
-        subscription = self.need(session, params.SubscriptionId)
-        add, remove = list(params.LinksToAdd or []), list(params.LinksToRemove or [])
-        self._count(add + remove, self._iserver.limits.monitored_items_per_call)
-        items = subscription.items
-        if params.TriggeringItemId not in items.items:
-            raise ServiceError(StatusCodes.BadMonitoredItemIdInvalid)
-        linked = items.links(params.TriggeringItemId)
-        removed = [status(0 if i in linked else StatusCodes.BadMonitoredItemIdInvalid) for i in remove]
-        added = [_item_code(subscription, i) for i in add]
-        items.link(params.TriggeringItemId, [i for i in add if i in items.items], remove)
-        return ua.SetTriggeringResult(AddResults=added, RemoveResults=removed)
-
-    def delete_items(self, session: SubscribingSession, params: Any) -> list[ua.StatusCode]:
-        """DeleteMonitoredItems (Part 4 §5.13.6)."""
-        subscription = self.need(session, params.SubscriptionId)
-        self._count(params.MonitoredItemIds, self._iserver.limits.monitored_items_per_call)
-        results = []
-        doomed: dict[int, None] = {}
-        for ident in params.MonitoredItemIds:
-            known = ident in subscription.items.items and ident not in doomed
-            results.append(status(0 if known else StatusCodes.BadMonitoredItemIdInvalid))
-            if known:
-                doomed[ident] = None
-        for ident in doomed:
-            self.factory.release(subscription, ident)
-        subscription.items.remove(doomed)
-        return results
 
     # events
 
@@ -391,6 +326,3 @@ class Subscriptions(SubscriptionService):
         """A queue for the server's own subscriptions, which need no Publish requests."""
         return InternalQueue(self.loop_time, callback)
 
-
-def _item_code(subscription: Subscription, ident: int) -> ua.StatusCode:
-    return status(0 if ident in subscription.items.items else StatusCodes.BadMonitoredItemIdInvalid)

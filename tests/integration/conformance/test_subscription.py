@@ -331,3 +331,52 @@ async def test_limits(plant_server: tuple[UaServer, Plant], client: Wire) -> Non
     with pytest.raises(UaStatusCodeError) as caught:
         await client.subscribe(60_000.0)
     assert caught.value.code == StatusCodes.BadTooManySubscriptions
+
+
+async def test_a_session_survives_its_connection(plant_server: tuple[UaServer, Plant]) -> None:
+    """§5.7.3, §6.7: after a broken socket the session goes on over a new channel, and no message is lost."""
+    server, plant = plant_server
+    async with wire(server.endpoint_url) as first:
+        subscription = await first.subscribe()
+        await first.monitor(subscription, *[item(plant.id(f"Line1.Tag{k + 1:03d}"), k, queue=50) for k in range(TAGS)])
+        await first.values(TAGS)
+        lost = first.publish()
+        await asyncio.sleep(0.02)
+        first.client.uaclient.protocol.transport.abort()
+        with pytest.raises(ConnectionError):
+            await lost
+        for _ in range(3):
+            plant.commit()
+            await asyncio.sleep(0.06)
+        async with wire(server.endpoint_url) as heir:
+            await heir.adopt(first)
+            found = await heir.values(3 * TAGS)
+            assert {len(values) for values in found.values()} == {3}
+            assert len(found) == TAGS
+
+
+async def test_publishing_locks_on_to_the_commits(client: Wire, plant: Plant) -> None:
+    """A subscription made between two commits is aligned after one message; without it values stay half a scan old."""
+    loop = asyncio.get_running_loop()
+    period = 0.2
+    running = True
+    committed = 0.0
+
+    async def scan() -> None:
+        nonlocal committed
+        while running:
+            plant.commit()
+            committed = loop.time()
+            await asyncio.sleep(period)
+
+    scanning = asyncio.create_task(scan())
+    await asyncio.sleep(2.5 * period)
+    subscription = await client.subscribe(1000 * period)
+    await client.monitor(subscription, *tags(plant))
+    ages = []
+    for _ in range(6):
+        await client.next()
+        ages.append(loop.time() - committed)
+    running = False
+    await scanning
+    assert sorted(ages[3:])[1] < 0.3 * period

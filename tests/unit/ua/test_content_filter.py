@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from loose_ua import ua
 
-from opcua_bms.ua.services.content_filter import WhereClause, cast, compile_where, like
+from opcua_bms.ua.services.content_filter import WhereClause, compile_where
+from opcua_bms.ua.services.filter_values import cast, like
 
 Op = ua.FilterOperator
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
