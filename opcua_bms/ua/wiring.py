@@ -22,11 +22,11 @@ from typing import Any
 
 from asyncua.server.history import HistoryManager
 
-from opcua_bms.ua.guard.endpoints import announce
+from opcua_bms.ua.guard.processor import GuardedProcessor
 from opcua_bms.ua.guard.protocol import Protocol
 from opcua_bms.ua.guard.session import GuardedSession
+from opcua_bms.ua.guard.startup import guard
 from opcua_bms.ua.lane import FastProcessor
-from opcua_bms.ua.processor import Processor
 from opcua_bms.ua.services.attribute import Attributes
 from opcua_bms.ua.services.method import Methods
 from opcua_bms.ua.services.subscription import Subscriptions
@@ -39,14 +39,14 @@ class Wiring:
     """The classes of a server."""
 
     protocol: type[Protocol] = Protocol
-    processor: type[Processor] = FastProcessor
+    processor: type[GuardedProcessor] = FastProcessor
     session: type[Session] = GuardedSession
     subscriptions: type[Subscriptions] = Subscriptions
     attributes: type[Attributes] = Attributes
     views: type[Views] = Views
     methods: type[Methods] = Methods
     history: Callable[[Any], HistoryManager] = HistoryManager
-    endpoints: Callable[[Any], None] | None = announce
+    endpoints: Callable[[Any], None] | None = guard
 
 
 DEFAULT = Wiring()

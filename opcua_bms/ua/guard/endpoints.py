@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from asyncua import ua
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
 
-from opcua_bms.ua.guard.auditing import publish_to, restrict_audit_events
 from opcua_bms.ua.security.gate import Gate
 from opcua_bms.ua.security.settings import endpoint_descriptions, policy_factories
 
@@ -24,6 +25,14 @@ def announce(server: Any) -> None:
     url = server.endpoint.geturl()
     for endpoint in endpoint_descriptions(gate.settings, url, application, gate.certificate_der):
         server.iserver.add_endpoint(endpoint)
-    restrict_audit_events(gate.rules)
-    publish_to(server.iserver, server.get_application_uri())
     server._policies = list(policy_factories(gate.settings, gate.certificate, gate.key))
+
+
+def use_certificate(server: Any, certificate: x509.Certificate, key: rsa.RSAPrivateKey) -> None:
+    """Announce and use another own certificate from now on; channels that are open keep the old one until renewed."""
+    gate: Gate = server.iserver.gate
+    gate.certificate, gate.key = certificate, key
+    server.iserver.certificate, server.iserver.private_key = certificate, key
+    for endpoint in server.iserver.endpoints:
+        endpoint.ServerCertificate = gate.certificate_der
+    server._policies[:] = policy_factories(gate.settings, certificate, key)

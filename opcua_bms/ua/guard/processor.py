@@ -7,11 +7,11 @@ from collections.abc import Coroutine
 from typing import Any, cast
 
 from asyncua import ua
-from asyncua.common.utils import NotEnoughData, ServiceError
+from asyncua.common.utils import ServiceError
 from asyncua.ua.object_ids import ObjectIds
 from asyncua.ua.status_codes import StatusCodes
 from asyncua.ua.ua_binary import nodeid_from_binary, struct_from_binary, struct_to_binary, uatcp_to_binary
-from asyncua.ua.uaerrors import UaStatusCodeError
+from asyncua.ua.uaerrors import UaError, UaStatusCodeError
 
 from opcua_bms.ua.guard import codec
 from opcua_bms.ua.guard.channel import Channel
@@ -24,7 +24,7 @@ from opcua_bms.ua.security.gate import Gate
 from opcua_bms.ua.security.validation import CertificateRejectedError
 
 _SMALLEST_BUFFER = 8192
-_UNDECODABLE = (NotEnoughData, struct.error, ValueError, RecursionError, OverflowError)
+_UNDECODABLE = (UaError, struct.error, ValueError, RecursionError, OverflowError)
 """What asyncua's decoders raise over bytes that are no request; ValueError: an enumeration's unknown value."""
 _GET_ENDPOINTS = ObjectIds.GetEndpointsRequest_Encoding_DefaultBinary
 _FIND_SERVERS = ObjectIds.FindServersRequest_Encoding_DefaultBinary

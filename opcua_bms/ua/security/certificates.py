@@ -144,12 +144,15 @@ def create_certificate(request: CertificateRequest, key: rsa.RSAPrivateKey, now:
     return builder.sign(key, hashes.SHA256())
 
 
-def create_signing_request(request: CertificateRequest, key: rsa.RSAPrivateKey) -> bytes:
-    """A PKCS #10 request in DER with the same names, for a certificate authority (OPC 10000-12 §7.10.10)."""
+def create_signing_request(
+    certificate: x509.Certificate, key: rsa.RSAPrivateKey, subject: x509.Name | None = None
+) -> bytes:
+    """A PKCS #10 request in DER with the names of an existing certificate (OPC 10000-12 §7.10.10)."""
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     return (
         x509.CertificateSigningRequestBuilder()
-        .subject_name(_subject(request))
-        .add_extension(_alternative_names(request), critical=False)
+        .subject_name(subject or certificate.subject)
+        .add_extension(names, critical=False)
         .add_extension(_key_usage(), critical=True)
         .sign(key, hashes.SHA256())
         .public_bytes(Encoding.DER)

@@ -30,6 +30,7 @@ from opcua_bms.ua.security.validation import CertificateRejectedError, validate_
 
 _NOBODY = TrustLists((), (), (), ())
 _MOST_KEPT_A_MINUTE = 30
+_SERVER_CONFIGURATION = 12637
 _KIND_OF = {
     int(StatusCodes.BadCertificateUntrusted): AuditKind.CERTIFICATE_UNTRUSTED,
     int(StatusCodes.BadCertificateTimeInvalid): AuditKind.CERTIFICATE_EXPIRED,
@@ -65,10 +66,25 @@ class Gate:
         self.rules: AccessRules = self.settings.access_rules()
         self.authenticator = Authenticator(self.settings, self.clock, self.incidents, self.users, self.user_store)
         self.unfinished = Pool(self.limits.unfinished_total)
-        self.certificate_der = der(self.certificate) if self.certificate is not None else None
         self._channels: set[int] = set()
         self._told: tuple[str, ...] = ()
         self._kept: list[float] = []
+
+    @property
+    def optional_nodes(self) -> tuple[int, ...]:
+        """Optional objects of namespace 0 that this gate serves: ServerConfiguration, if there is a trust list."""
+        return (_SERVER_CONFIGURATION,) if self.store is not None else ()
+
+    @property
+    def certificate_der(self) -> bytes | None:
+        """The server's own certificate."""
+        return der(self.certificate) if self.certificate is not None else None
+
+    def days_left(self) -> float | None:
+        """Days until the own certificate expires (negative: since), None without one; warn from 60 on."""
+        if self.certificate is None:
+            return None
+        return (self.certificate.not_valid_after_utc.timestamp() - self.clock.utc_ns() / 1e9) / 86_400
 
     def get_new_channel_id(self) -> int:
         """An id that no open channel has and nobody can foretell (OPC 10000-4 §5.6.2)."""

@@ -9,13 +9,15 @@ Changes on disk take effect at the next look (`lists`), so nothing restarts. All
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from opcua_bms.errors import PermissionDeniedError, StorageError, UsageError
 from opcua_bms.ua.security import certificates
@@ -110,18 +112,45 @@ class PkiStore:
         certificates.write_new_file(self.certificate_path, der(made), 0o644)
         return made, key
 
-    def replace_own(self, chain: bytes) -> x509.Certificate:
-        """Put a certificate that an authority signed for our key in place; UsageError when it is for another key."""
-        key = certificates.load_key(self.key_path)
+    def replace_own(self, chain: bytes, key: rsa.RSAPrivateKey | None = None) -> x509.Certificate:
+        """Put a certificate that an authority signed in place, with its key if that is new.
+
+        UsageError when it is for another key than `key`, or than ours.
+        """
+        owner = key or certificates.load_key(self.key_path)
         try:
             found = certificates.load_certificates(chain)[0]
         except ValueError as error:
             raise UsageError(f"not a certificate: {error}") from error
         public = found.public_key()
-        if not isinstance(public, rsa.RSAPublicKey) or public.public_numbers() != key.public_key().public_numbers():
+        if not isinstance(public, rsa.RSAPublicKey) or public.public_numbers() != owner.public_key().public_numbers():
             raise UsageError("the certificate belongs to another private key")
+        if key is not None:
+            certificates.save_key(self.key_path, key)
         certificates.write_new_file(self.certificate_path, der(found), 0o644)
         return found
+
+    def replace_certificates(self, place: Place, wanted: Sequence[x509.Certificate]) -> None:
+        """Make these the only certificates of a place; the new ones are written before old ones go."""
+        kept = {self.add(place, certificate).path for certificate in wanted}
+        for path in self._files(self.root / place / "certs"):
+            if path not in kept:
+                path.unlink(missing_ok=True)
+
+    def replace_crls(self, place: Place, wanted: Sequence[x509.CertificateRevocationList]) -> None:
+        """The same for revocation lists."""
+        kept = set()
+        for crl in wanted:
+            path = self.root / place / "crl" / f"{crl.fingerprint(hashes.SHA256()).hex()[:40]}.crl"
+            certificates.write_new_file(path, crl.public_bytes(Encoding.DER), 0o644)
+            kept.add(path)
+        for path in self._files(self.root / place / "crl"):
+            if path not in kept:
+                path.unlink(missing_ok=True)
+
+    def crls(self, place: Place) -> tuple[x509.CertificateRevocationList, ...]:
+        """The revocation lists of one place."""
+        return tuple(self._read_crls([], (place,)))
 
     def entries(self, *places: Place) -> list[StoredCertificate]:
         """All certificates of the given places (default: all), in the order of their files."""
@@ -207,8 +236,10 @@ class PkiStore:
             except (OSError, ValueError) as error:
                 problems.append(f"{path}: not a certificate: {error}")
 
-    def _read_crls(self, problems: list[str]) -> Iterator[x509.CertificateRevocationList]:
-        for place in ("trusted", "issuer"):
+    def _read_crls(
+        self, problems: list[str], places: tuple[Place, ...] = ("trusted", "issuer")
+    ) -> Iterator[x509.CertificateRevocationList]:
+        for place in places:
             for path in self._files(self.root / place / "crl"):
                 try:
                     yield certificates.load_crl(_read(path))

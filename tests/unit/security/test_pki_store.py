@@ -68,9 +68,10 @@ def test_key_and_certificate_must_fit(store: PkiStore) -> None:
 
 def test_signing_request_and_its_answer(store: PkiStore) -> None:
     """An authority can sign the request, and the answer takes the self-signed certificate's place."""
-    _, key = store.own(REQUEST, NOW)
-    request = x509.load_der_x509_csr(certificates.create_signing_request(REQUEST, key))
+    own, key = store.own(REQUEST, NOW)
+    request = x509.load_der_x509_csr(certificates.create_signing_request(own, key))
     assert request.is_signature_valid
+    assert request.subject == own.subject
     longer = certificates.create_certificate(CertificateRequest("urn:test:server", "Signed", days=99), key, NOW)
     store.replace_own(certificates.der(longer))
     assert store.load_own()[0] == longer

@@ -1,0 +1,20 @@
+"""What a gate adds to a server when it starts: endpoints, audit events, certificate management."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from opcua_bms.ua.guard.auditing import publish_to, restrict_audit_events
+from opcua_bms.ua.guard.endpoints import announce
+from opcua_bms.ua.guard.push import PushManagement
+from opcua_bms.ua.security.gate import Gate
+
+
+def guard(server: Any) -> None:
+    """Prepare an asyncua Server, in place of its own `_setup_server_nodes`."""
+    gate: Gate = server.iserver.gate
+    announce(server)
+    restrict_audit_events(gate.rules)
+    publish_to(server.iserver, server.get_application_uri())
+    if gate.store is not None:
+        PushManagement(server, gate.store).bind()
