@@ -43,11 +43,18 @@ from opcua_bms.ua.store import ValueStore, filetime
 URI = "urn:example:plant"
 LINES = 3
 TAGS = 40
-O, V, M = ua.NodeClass.Object, ua.NodeClass.Variable, ua.NodeClass.Method
-HAS_COMPONENT, HAS_PROPERTY, ORGANIZES = ua.NodeId(47), ua.NodeId(46), ua.NodeId(35)
-HAS_NOTIFIER, HAS_CONDITION = ua.NodeId(48), ua.NodeId(9006)
-BASE_OBJECT, FOLDER = ua.NodeId(58), ua.NodeId(61)
-BASE_DATA_VARIABLE, PROPERTY, ANALOG_UNIT_RANGE = ua.NodeId(63), ua.NodeId(68), ua.NodeId(17570)
+
+
+def standard(number: int) -> ua.NodeId:
+    """A node of namespace 0."""
+    return ua.NodeId(ua.Int32(number))
+
+
+OBJECT, VARIABLE, METHOD = ua.NodeClass.Object, ua.NodeClass.Variable, ua.NodeClass.Method
+HAS_COMPONENT, HAS_PROPERTY, ORGANIZES = standard(47), standard(46), standard(35)
+HAS_NOTIFIER, HAS_CONDITION = standard(48), standard(9006)
+BASE_OBJECT, FOLDER = standard(58), standard(61)
+BASE_DATA_VARIABLE, PROPERTY, ANALOG_UNIT_RANGE = standard(63), standard(68), standard(17570)
 T = ua.VariantType
 
 
@@ -56,11 +63,11 @@ def variable(path: str, name: ua.QualifiedName, vtype: ua.VariantType, value: An
     return Member(
         path=path,
         browse_name=name,
-        node_class=V,
+        node_class=VARIABLE,
         type_definition=more.pop("type_definition", BASE_DATA_VARIABLE),
         reference_type=more.pop("reference_type", HAS_COMPONENT),
         display_name=name.Name,
-        data_type=more.pop("data_type", ua.NodeId(vtype.value)),
+        data_type=more.pop("data_type", standard(vtype.value)),
         value=value,
         **more,
     )
@@ -92,7 +99,9 @@ class Plant:
         line = Blueprint(
             "Line",
             (
-                Member("", name("Line"), O, BASE_OBJECT, HAS_COMPONENT, "Line", "A production line", event_notifier=1),
+                Member(
+                    "", name("Line"), OBJECT, BASE_OBJECT, HAS_COMPONENT, "Line", "A production line", event_notifier=1
+                ),
                 variable("Level", name("Level"), T.Double, Slot(T.Double, self.level), description="How full it is"),
                 variable("Mode", name("Mode"), T.UInt64, Slot(T.UInt64, self.mode)),
                 variable("Mode.Bit3", name("Bit3"), T.Boolean, Bit(self.mode, 3)),
@@ -108,8 +117,8 @@ class Plant:
                 variable("Levels", name("Levels"), T.Float, SlotRange(T.Float, self.tag, per_line), value_rank=1),
                 variable("LevelsQuality", name("LevelsQuality"), T.Byte, DetailRange(self.tag, per_line), value_rank=1),
                 variable("Setpoint", name("Setpoint"), T.Double, Slot(T.Double, self.level), access_level=3),
-                Member("Reset", name("Reset"), M, None, HAS_COMPONENT, "Reset"),
-                Member("Alarms", name("Alarms"), O, FOLDER, HAS_COMPONENT, "Alarms"),
+                Member("Reset", name("Reset"), METHOD, None, HAS_COMPONENT, "Reset"),
+                Member("Alarms", name("Alarms"), OBJECT, FOLDER, HAS_COMPONENT, "Alarms"),
             ),
         )
         limits = Constant(ua.DataValue(ua.Variant(ua.Range(-10.0, 90.0), T.ExtensionObject)))
@@ -124,7 +133,7 @@ class Plant:
                     limits,
                     type_definition=PROPERTY,
                     reference_type=HAS_PROPERTY,
-                    data_type=ua.NodeId(884),
+                    data_type=standard(884),
                 ),
                 variable("Count", name("Count"), T.UInt16, Slot(T.UInt16, self.count)),
             ),
@@ -132,7 +141,7 @@ class Plant:
         alarm = Blueprint(
             "Alarm",
             (
-                Member("", name("Alarm"), O, BASE_OBJECT, HAS_COMPONENT, "Alarm"),
+                Member("", name("Alarm"), OBJECT, BASE_OBJECT, HAS_COMPONENT, "Alarm"),
                 variable("Severity", name("Severity"), T.UInt16, Computed(self._severity)),
             ),
         )
@@ -142,7 +151,7 @@ class Plant:
                 line,
                 Numbered("Line", 0, np.array([0, lines])),
                 (Link(ORGANIZES),),
-                parent_node=ua.NodeId(85),
+                parent_node=standard(85),
                 root_namespace=ns,
             ),
             Family("tag", tag, Numbered("Tag", 3, per_line), (Link(HAS_COMPONENT),), parent="line", root_namespace=ns),
@@ -158,7 +167,7 @@ class Plant:
 
     @property
     def references(self) -> tuple[RootReference, ...]:
-        return (RootReference(ua.NodeId(2253), HAS_NOTIFIER, "line"),)
+        return (RootReference(standard(2253), HAS_NOTIFIER, "line"),)
 
     def _total(self, instance: int) -> ua.DataValue:
         return ua.DataValue(ua.Variant(self.counter * 10 + instance, T.Int32))
@@ -168,7 +177,7 @@ class Plant:
 
     def id(self, path: str) -> ua.NodeId:
         """The NodeId of a path."""
-        return ua.NodeId(path, self.index)
+        return ua.NodeId(ua.String(path), ua.Int16(self.index))
 
     def commit(
         self,

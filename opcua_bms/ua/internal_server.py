@@ -6,7 +6,7 @@ What other parts find here: `limits`, `access`, `space` (None until attached), `
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from asyncua import ua
 from asyncua.common.node import Node
@@ -14,6 +14,7 @@ from asyncua.crypto.permission_rules import User, UserRole
 from asyncua.server.address_space import NodeManagementService
 from asyncua.server.internal_server import InternalServer as BaseInternalServer
 from asyncua.server.internal_server import ServerDesc
+from asyncua.ua.object_ids import ObjectIds
 
 from opcua_bms.ua.security.gate import open_gate
 from opcua_bms.ua.security.roles import AccessRules
@@ -26,7 +27,10 @@ from opcua_bms.ua.space.nodes import AddressSpace
 from opcua_bms.ua.store import ValueStore
 
 if TYPE_CHECKING:
+    from opcua_bms.ua.services.attribute import Attributes
+    from opcua_bms.ua.services.method import Methods
     from opcua_bms.ua.services.subscription import Subscriptions
+    from opcua_bms.ua.services.view import Views
     from opcua_bms.ua.session import Session
     from opcua_bms.ua.wiring import Wiring
 
@@ -34,6 +38,10 @@ if TYPE_CHECKING:
 class InternalServer(BaseInternalServer):
     """One per UaServer; made before the address space is loaded."""
 
+    aspace: AddressSpace
+    attribute_service: Attributes
+    view_service: Views
+    method_service: Methods
     subscription_service: Subscriptions
 
     def __init__(self, settings: ServerSettings, wiring: Wiring) -> None:
@@ -48,7 +56,7 @@ class InternalServer(BaseInternalServer):
         self.planner: ReadPlanner | None = None
         self.allow_remote_admin = False
         self.disabled_clock = True  # services.server_object keeps the time
-        self.supported_tokens = settings.identity_tokens
+        self.supported_tokens = settings.identity_tokens  # type: ignore[assignment]  # declared as exactly three
         self.max_connections = self.limits.connections
         self.min_session_timeout_ms = self.limits.session_timeout_min_ms
         self.max_session_timeout_ms = self.limits.session_timeout_max_ms
@@ -74,8 +82,8 @@ class InternalServer(BaseInternalServer):
         )
         self.diagnostics = Diagnostics(self)
         self.server_object = ServerObject(self, self.diagnostics)
-        self.current_time_node = Node(self.isession, ua.NodeId(ua.ObjectIds.Server_ServerStatus_CurrentTime))
-        self.server_status_node = Node(self.isession, ua.NodeId(ua.ObjectIds.Server_ServerStatus))
+        self.current_time_node = Node(self.isession, ua.NodeId(ua.Int32(ObjectIds.Server_ServerStatus_CurrentTime)))
+        self.server_status_node = Node(self.isession, ua.NodeId(ua.Int32(ObjectIds.Server_ServerStatus)))
 
     def attach(self, store: ValueStore, space: InstanceSpace) -> None:
         """Serve `space`'s instances with the values of `store`."""
@@ -104,4 +112,4 @@ class InternalServer(BaseInternalServer):
     @property
     def sessions(self) -> list[Session]:
         """The sessions of clients, activated or not."""
-        return cast(Any, list(self._external_sessions.values()))
+        return cast("list[Session]", list(self._external_sessions.values()))

@@ -13,13 +13,15 @@ from typing import Any
 
 from asyncua import ua
 from asyncua.crypto.security_policies import SecurityPolicyNone
+from asyncua.ua.object_ids import ObjectIds
 from asyncua.ua.ua_binary import nodeid_to_binary
 
 from opcua_bms.ua.guard.processor import GuardedProcessor
+from opcua_bms.ua.services.read_plan import ReadPlanner
 from opcua_bms.ua.store import filetime
 
-_READ = b"\x01\x00" + struct.pack("<H", ua.ObjectIds.ReadRequest_Encoding_DefaultBinary)
-_ANSWER = b"\x01\x00" + struct.pack("<H", ua.ObjectIds.ReadResponse_Encoding_DefaultBinary)
+_READ = b"\x01\x00" + struct.pack("<H", ObjectIds.ReadRequest_Encoding_DefaultBinary)
+_ANSWER = b"\x01\x00" + struct.pack("<H", ObjectIds.ReadResponse_Encoding_DefaultBinary)
 _REST_OF_HEADER = struct.Struct("<qIIiI3s")
 """Timestamp, RequestHandle, ReturnDiagnostics, a null AuditEntryId, TimeoutHint, a null AdditionalHeader"""
 _RESPONSE_HEAD = struct.Struct("<4sqII8x")
@@ -86,7 +88,7 @@ class FastProcessor(GuardedProcessor):
 
     def _answer(self, message: bytes) -> bytes | None:
         """The ReadResponse to a usual ReadRequest of this connection's session."""
-        planner = self.iserver.planner
+        planner: ReadPlanner | None = self.iserver.planner
         session = self.session
         if planner is None or session is None:
             return None
@@ -104,7 +106,7 @@ class FastProcessor(GuardedProcessor):
             return None
         self.session_last_activity = time.monotonic()
         session.touch()
-        session.count(ua.ObjectIds.ReadRequest_Encoding_DefaultBinary)
+        session.count(ObjectIds.ReadRequest_Encoding_DefaultBinary)
         return _RESPONSE_HEAD.pack(_ANSWER, filetime(time.time_ns()), handle, 0) + results
 
     def _fits(self, answer: bytes) -> bool:

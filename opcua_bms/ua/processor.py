@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from asyncua import ua
 from asyncua.common.utils import ServiceError
+from asyncua.ua.object_ids import ObjectIds
+from asyncua.ua.status_codes import StatusCodes
 from asyncua.ua.ua_binary import Primitives, struct_from_binary
 
 from opcua_bms.ua.services.subscribing import SubscribingProcessor
@@ -18,8 +20,8 @@ from opcua_bms.ua.services.subscribing import SubscribingProcessor
 if TYPE_CHECKING:
     from opcua_bms.ua.session import Session
 
-C = ua.StatusCodes
-Ids = ua.ObjectIds
+C = StatusCodes
+Ids = ObjectIds
 _READ = Ids.ReadRequest_Encoding_DefaultBinary
 
 
@@ -54,7 +56,7 @@ class Processor(SubscribingProcessor):
             _check_read(body)
             return await super()._process_message(typeid, requesthdr, seqhdr, body)
         response = await self._OURS[number](self, session, body)
-        self.send_response(requesthdr.RequestHandle, seqhdr, response)
+        self.send_response(requesthdr.RequestHandle, seqhdr, response)  # type: ignore[no-untyped-call]  # untyped there
         return True
 
     async def _browse_next(self, session: Session, body: Any) -> Any:

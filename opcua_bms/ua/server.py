@@ -86,7 +86,7 @@ class UaServer:
     async def init(self) -> None:
         """Load namespace 0, certificate and key; must come first."""
         await self.server.init()
-        correct(self.iserver.aspace)
+        correct(self.iserver.aspace, (*self.settings.optional_nodes, *self.iserver.gate.optional_nodes))
         self.iserver.server_object.fill()
         if self.settings.certificate is not None and self.settings.private_key is not None:
             await self.server.load_certificate(self.settings.certificate, _format(self.settings.certificate))
@@ -159,6 +159,7 @@ class UaServer:
         if seconds_till_shutdown > 0:
             await asyncio.sleep(seconds_till_shutdown)
         await self.server.stop()
+        self.iserver.subscription_service.stop()
 
 
 def _format(source: Path | bytes) -> str | None:

@@ -75,11 +75,13 @@ class ServerSettings:
     certificate: Path | bytes | None = None
     private_key: Path | bytes | None = None
     identity_tokens: tuple[type[Any], ...] = (ua.AnonymousIdentityToken,)
-    user_manager: UserManager = field(default_factory=PermissiveUserManager)
+    user_manager: UserManager = field(default_factory=PermissiveUserManager)  # type: ignore[assignment]  # untyped there
     access: AccessPolicy = field(default_factory=OpenAccess)
     gate: Gate | None = None
     """channels, users and roles; it then decides alone, also over `access`, policies, tokens and certificates above"""
     limits: Limits = field(default_factory=Limits)
+    optional_nodes: frozenset[int] = frozenset()
+    """standard optional objects that something serves (numbers in namespace 0); others are not shown"""
     server_profiles: tuple[str, ...] = ("http://opcfoundation.org/UA-Profile/Server/StandardUA2017",)
     auditing: bool = False
     """whether audit events are raised"""

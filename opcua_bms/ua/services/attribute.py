@@ -11,16 +11,21 @@ from asyncua import ua
 from asyncua.common.utils import ServiceError
 from asyncua.crypto.permission_rules import User
 from asyncua.server.address_space import AttributeService, NodeData
+from asyncua.ua.attribute_ids import AttributeIds
+from asyncua.ua.status_codes import StatusCodes
+from asyncua.ua.uaerrors import UaStatusCodeError
 
 from opcua_bms.ua.access import is_internal
 from opcua_bms.ua.services.datatype import DataTypes
 from opcua_bms.ua.space.index_range import parse_index_range, replace_range, select_range
+from opcua_bms.ua.space.nodes import AddressSpace
+from opcua_bms.ua.space.standard import value_of
 
 if TYPE_CHECKING:
     from opcua_bms.ua.internal_server import InternalServer
 
-A = ua.AttributeIds
-C = ua.StatusCodes
+A = AttributeIds
+C = StatusCodes
 _logger = logging.getLogger(__name__)
 
 BAD = 0x8000_0000
@@ -55,7 +60,7 @@ class Attributes(AttributeService):
 
     def __init__(self, iserver: InternalServer) -> None:
         super().__init__(iserver.aspace)
-        self._nodes = iserver.aspace
+        self._nodes: AddressSpace = iserver.aspace
         self._iserver = iserver
         self._limits = iserver.limits
         self._access = iserver.access
@@ -122,7 +127,7 @@ class Attributes(AttributeService):
             raise RefusedError(C.BadNodeIdUnknown)
         return node
 
-    def _attribute(self, node: NodeData, attribute: ua.AttributeIds, user: User | None) -> ua.DataValue:
+    def _attribute(self, node: NodeData, attribute: AttributeIds, user: User | None) -> ua.DataValue:
         if user is not None and not is_internal(user) and attribute in _PER_USER:
             answer = self._per_user(node, attribute, user)
             if answer is not None:
@@ -136,7 +141,7 @@ class Attributes(AttributeService):
             raise RefusedError(C.BadAttributeIdInvalid)
         return held.value
 
-    def _per_user(self, node: NodeData, attribute: ua.AttributeIds, user: User) -> ua.DataValue | None:
+    def _per_user(self, node: NodeData, attribute: AttributeIds, user: User) -> ua.DataValue | None:
         if attribute == A.UserAccessLevel:
             level = access_level(node)
             if level is None:
@@ -166,7 +171,7 @@ class Attributes(AttributeService):
         if not self._access.user_access_level(user, node.nodeid, level) & READ_BIT:
             raise RefusedError(C.BadUserAccessDenied)
 
-    def _check_encoding(self, node: NodeData, attribute: ua.AttributeIds, encoding: ua.QualifiedName) -> None:
+    def _check_encoding(self, node: NodeData, attribute: AttributeIds, encoding: ua.QualifiedName) -> None:
         """Values are encoded in binary only; asking for just that is always right (Part 4 §5.11.2)."""
         if attribute != A.Value or encoding.NamespaceIndex or encoding.Name not in _ENCODINGS:
             raise RefusedError(C.BadDataEncodingInvalid)
@@ -176,9 +181,7 @@ class Attributes(AttributeService):
 
     # ---- Write
 
-    async def write(  # type: ignore[override]  # None in place of asyncua's shared Admin
-        self, params: ua.WriteParameters, user: User | None = None
-    ) -> list[ua.StatusCode]:
+    async def write(self, params: ua.WriteParameters, user: User | None = None) -> list[ua.StatusCode]:
         """Write for `user`; None is the server itself."""
         nodes = params.NodesToWrite
         if not nodes:
@@ -200,7 +203,7 @@ class Attributes(AttributeService):
             return await self._write(item, user)
         except RefusedError as e:
             return status(e.code)
-        except ua.UaStatusCodeError as e:
+        except UaStatusCodeError as e:
             return status(e.code)
         except Exception:
             _logger.exception("write_failed node=%s attribute=%s", item.NodeId, item.AttributeId)
@@ -244,7 +247,7 @@ class Attributes(AttributeService):
 
     async def _store(self, node: NodeData, value: ua.DataValue) -> ua.StatusCode:
         if self._nodes.is_real(node.nodeid):
-            now = datetime.now(UTC)
+            now: Any = datetime.now(UTC)
             held = ua.DataValue(value.Value, value.StatusCode or ua.StatusCode(), value.SourceTimestamp or now, now)
             return await self._nodes.write_attribute_value(node.nodeid, A.Value, held)
         space = self._nodes.instances
@@ -259,19 +262,13 @@ _PER_USER = frozenset({A.UserAccessLevel, A.UserExecutable, A.RolePermissions, A
 
 def access_level(node: NodeData) -> int | None:
     """The AccessLevel bits of a Variable; None for other nodes."""
-    return _constant(node, A.AccessLevel)
+    level: int | None = value_of(node, A.AccessLevel)
+    return level
 
 
 def executable(node: NodeData) -> bool:
     """Whether a Method can be called at all."""
-    return bool(_constant(node, A.Executable))
-
-
-def _constant(node: NodeData, attribute: ua.AttributeIds) -> Any:
-    held = node.attributes.get(attribute)
-    if held is None or held.value is None or held.value.Value is None:
-        return None
-    return held.value.Value.Value
+    return bool(value_of(node, A.Executable))
 
 
 def _check_extras(value: ua.DataValue, level: int) -> None:
@@ -282,7 +279,7 @@ def _check_extras(value: ua.DataValue, level: int) -> None:
         raise RefusedError(C.BadWriteNotSupported)
 
 
-def _with_times(value: ua.DataValue, times: ua.TimestampsToReturn, now: datetime, is_value: bool) -> ua.DataValue:
+def _with_times(value: ua.DataValue, times: ua.TimestampsToReturn, now: Any, is_value: bool) -> ua.DataValue:
     """A copy with the wanted timestamps, and without a value where the status is Bad."""
     server = value.ServerTimestamp or now
     source = (value.SourceTimestamp or server) if is_value else None

@@ -1,17 +1,19 @@
-"""Whether a value fits a Variable: DataType, ValueRank, ArrayDimensions, InstrumentRange (Part 3 §5.6.2, Part 8 §5.3)."""
+"""Whether a value fits a Variable: DataType, ValueRank, ArrayDimensions, InstrumentRange (Part 3 §5.6.2, Part 8)."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from asyncua import ua
-from asyncua.server.address_space import NodeData
+from asyncua.server.address_space import AddressSpace, NodeData
+from asyncua.ua.attribute_ids import AttributeIds
+from asyncua.ua.status_codes import StatusCodes
 
 from opcua_bms.ua.services.type_tree import TypeTree
-from opcua_bms.ua.space.nodes import AddressSpace
+from opcua_bms.ua.space.standard import value_of
 
-A = ua.AttributeIds
-C = ua.StatusCodes
+A = AttributeIds
+C = StatusCodes
 T = ua.VariantType
 
 _NUMBER, _INTEGER, _UINTEGER, _ENUMERATION = 26, 27, 28, 29
@@ -50,7 +52,7 @@ class DataTypes:
 
     def is_structure(self, node: NodeData) -> bool:
         """Whether a Variable's values are structures."""
-        data_type = _attribute(node, A.DataType)
+        data_type = value_of(node, A.DataType)
         return data_type is not None and any(
             t.Identifier == _STRUCTURE and not t.NamespaceIndex for t in self._tree.supertypes(data_type)
         )
@@ -58,7 +60,7 @@ class DataTypes:
     def check(self, node: NodeData, value: ua.Variant) -> int:
         """0, or the StatusCode with which a Write of `value` to a Variable is refused."""
         code = self.mismatch(
-            _attribute(node, A.DataType), _attribute(node, A.ValueRank), _attribute(node, A.ArrayDimensions), value
+            value_of(node, A.DataType), value_of(node, A.ValueRank), value_of(node, A.ArrayDimensions), value
         )
         return code or self._range(node, value)
 
@@ -107,7 +109,7 @@ class DataTypes:
 
 def _shape(rank: int | None, limits: list[int], value: ua.Variant) -> int:
     is_array = value.is_array or isinstance(value.Value, list)
-    dimensions = (value.Dimensions or [len(value.Value or ())]) if is_array else []
+    dimensions: list[Any] = (value.Dimensions or [len(value.Value or ())]) if is_array else []
     depth = len(dimensions)
     fits = rank is None or {-3: depth <= 1, -2: True, -1: depth == 0, 0: depth >= 1}.get(int(rank), depth == rank)
     if not fits:
@@ -118,8 +120,3 @@ def _shape(rank: int | None, limits: list[int], value: ua.Variant) -> int:
 
 
 _INSTRUMENT_RANGE = ua.QualifiedName("InstrumentRange", 0)
-
-
-def _attribute(node: NodeData, attribute: ua.AttributeIds) -> Any:
-    held = node.attributes.get(attribute)
-    return None if held is None or held.value is None or held.value.Value is None else held.value.Value.Value

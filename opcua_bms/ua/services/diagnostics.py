@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 from asyncua import ua
 from asyncua.server.internal_session import SessionState
+from asyncua.ua.object_ids import ObjectIds
+from asyncua.ua.status_codes import StatusCodes
 
 if TYPE_CHECKING:
     from opcua_bms.ua.internal_server import InternalServer
     from opcua_bms.ua.services.publishing import Subscription
     from opcua_bms.ua.session import Session
 
-Ids = ua.ObjectIds
+Ids = ObjectIds
 
 _COUNTERS: dict[int, str] = {
     Ids.ReadRequest_Encoding_DefaultBinary: "ReadCount",
@@ -42,12 +44,12 @@ _COUNTERS: dict[int, str] = {
 
 _SECURITY = frozenset(
     {
-        ua.StatusCodes.BadUserAccessDenied,
-        ua.StatusCodes.BadSecurityChecksFailed,
-        ua.StatusCodes.BadSecurityPolicyRejected,
-        ua.StatusCodes.BadIdentityTokenInvalid,
-        ua.StatusCodes.BadIdentityTokenRejected,
-        ua.StatusCodes.BadSessionIdInvalid,
+        StatusCodes.BadUserAccessDenied,
+        StatusCodes.BadSecurityChecksFailed,
+        StatusCodes.BadSecurityPolicyRejected,
+        StatusCodes.BadIdentityTokenInvalid,
+        StatusCodes.BadIdentityTokenRejected,
+        StatusCodes.BadSessionIdInvalid,
     }
 )
 _REJECTED_SESSIONS = ("login_refused", "session_theft", "application_signature_invalid", "certificate_rejected")
@@ -145,7 +147,7 @@ class Diagnostics:
         entry.ClientUserIdOfSession = name
         entry.ClientUserIdHistory = [name] if name else []
         entry.AuthenticationMechanism = "UserName" if name else "Anonymous"
-        entry.Encoding = "UA Binary"
+        entry.Encoding = "UA Binary"  # type: ignore[assignment]  # the field, not an encoding mask
         entry.TransportProtocol = "opc.tcp"
         entry.SecurityMode = session.mode
         entry.SecurityPolicyUri = session.policy_uri

@@ -19,22 +19,27 @@ from asyncua import ua
 from asyncua.common.utils import ServiceError
 from asyncua.crypto.permission_rules import User
 from asyncua.server.address_space import MethodService, NodeData
+from asyncua.ua.attribute_ids import AttributeIds
+from asyncua.ua.object_ids import ObjectIds
+from asyncua.ua.status_codes import StatusCodes
+from asyncua.ua.uaerrors import UaStatusCodeError
 
 from opcua_bms.ua.access import is_internal
 from opcua_bms.ua.services.attribute import executable
 from opcua_bms.ua.services.datatype import DataTypes
 from opcua_bms.ua.services.type_tree import TypeTree
+from opcua_bms.ua.space.standard import value_of
 
 if TYPE_CHECKING:
     from opcua_bms.ua.internal_server import InternalServer
 
-A = ua.AttributeIds
-C = ua.StatusCodes
+A = AttributeIds
+C = StatusCodes
 Handler = Callable[..., Any]
 _logger = logging.getLogger(__name__)
 
-_HAS_COMPONENT = ua.NodeId(ua.Int32(ua.ObjectIds.HasComponent))
-_HAS_TYPE_DEFINITION = ua.NodeId(ua.Int32(ua.ObjectIds.HasTypeDefinition))
+_HAS_COMPONENT = ua.NodeId(ua.Int32(ObjectIds.HasComponent))
+_HAS_TYPE_DEFINITION = ua.NodeId(ua.Int32(ObjectIds.HasTypeDefinition))
 _INPUT_ARGUMENTS = ua.QualifiedName("InputArguments", 0)
 _MAX_DEPTH = 5
 
@@ -75,9 +80,7 @@ class Methods(MethodService):
         """Serve the Method `path` of all instances of a family."""
         self._member_handlers[family, path] = handler
 
-    async def call(  # type: ignore[override]  # the user decides
-        self, methods: list[ua.CallMethodRequest], user: User | None = None
-    ) -> list[ua.CallMethodResult]:
+    async def call(self, methods: list[ua.CallMethodRequest], user: User | None = None) -> list[ua.CallMethodResult]:
         """Call for `user`; None is the server itself."""
         if not methods:
             raise ServiceError(C.BadNothingToDo)
@@ -95,7 +98,7 @@ class Methods(MethodService):
             result = _result(e.code)
             result.InputArgumentResults = [ua.StatusCode(ua.UInt32(code)) for code in e.arguments]
             return result
-        except (ServiceError, ua.UaStatusCodeError) as e:
+        except (ServiceError, UaStatusCodeError) as e:
             return _result(e.code)
         except Exception:
             _logger.exception("method_failed method=%s object=%s", method.MethodId, method.ObjectId)
@@ -155,7 +158,7 @@ class Methods(MethodService):
             found = self._handlers.get(node_id) or (node.call if node is not None else None)
             if found is not None:
                 return found
-        name = method.attributes[A.BrowseName].value.Value.Value
+        name = value_of(method, A.BrowseName)
         for type_id in self._type_chain(target) if target is not None else ():  # an instance's copy of a type's method
             for reference in self._components(type_id):
                 if reference.BrowseName == name:
@@ -174,6 +177,8 @@ class Methods(MethodService):
         chain = set(self._type_chain(target))
         owner: NodeData | None = method
         for _ in range(_MAX_DEPTH):
+            if owner is None:
+                break
             owner_id = next(
                 (r.NodeId for r in owner.references if not r.IsForward and self._is_component(r.ReferenceTypeId)), None
             )
@@ -250,13 +255,11 @@ class Methods(MethodService):
         return await asyncio.get_running_loop().run_in_executor(self._pool, call)
 
 
-_TOO_GENERAL = frozenset(
-    {ua.NodeId(ua.Int32(ua.ObjectIds.BaseObjectType)), ua.NodeId(ua.Int32(ua.ObjectIds.FolderType))}
-)
+_TOO_GENERAL = frozenset({ua.NodeId(ua.Int32(ObjectIds.BaseObjectType)), ua.NodeId(ua.Int32(ObjectIds.FolderType))})
 
 
 def _node_class(node: NodeData) -> ua.NodeClass:
-    return ua.NodeClass(node.attributes[A.NodeClass].value.Value.Value)
+    return ua.NodeClass(value_of(node, A.NodeClass))
 
 
 def _result(code: int) -> ua.CallMethodResult:

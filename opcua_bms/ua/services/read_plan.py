@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from asyncua import ua
 from asyncua.crypto.permission_rules import User
+from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.ua_binary import struct_to_binary, variant_to_binary
 
 from opcua_bms.ua.services.attribute import READ_BIT
@@ -30,7 +31,7 @@ from opcua_bms.ua.store import BAD_WAITING_FOR_INITIAL_DATA, ValueStore, filetim
 if TYPE_CHECKING:
     from opcua_bms.ua.internal_server import InternalServer
 
-_VALUE_ATTRIBUTE = int(ua.AttributeIds.Value)
+_VALUE_ATTRIBUTE = int(AttributeIds.Value)
 _SMALL = 4
 _NO_DIAGNOSTICS = b"\xff\xff\xff\xff"
 _I32 = struct.Struct("<i")

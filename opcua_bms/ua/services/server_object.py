@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from asyncua import ua
 from asyncua.server.address_space import AttributeValue
+from asyncua.ua.attribute_ids import AttributeIds
+from asyncua.ua.object_ids import ObjectIds
+from asyncua.ua.status_codes import StatusCodes
 
 from opcua_bms.ua.services.content_filter import MAX_ELEMENTS
 from opcua_bms.ua.services.diagnostics import Diagnostics
@@ -18,10 +21,10 @@ from opcua_bms.ua.space.standard import constant
 if TYPE_CHECKING:
     from opcua_bms.ua.internal_server import InternalServer
 
-A = ua.AttributeIds
-C = ua.StatusCodes
+A = AttributeIds
+C = StatusCodes
 T = ua.VariantType
-Ids = ua.ObjectIds
+Ids = ObjectIds
 
 SAMPLING_MS = 1_000.0
 """how often a client may look at what changes all the time"""
@@ -158,7 +161,7 @@ class ServerObject:
         node_id = _id("Server_ServiceLevel")
         current = self._nodes.read_attribute_value(node_id, A.Value).Value
         if current is None or current.Value != level:
-            now = datetime.now(UTC)
+            now: Any = datetime.now(UTC)
             value = ua.DataValue(ua.Variant(level, T.Byte), ua.StatusCode(), now, now)
             await self._nodes.write_attribute_value(node_id, A.Value, value)
 
@@ -191,9 +194,10 @@ class ServerObject:
         return flag is not None and bool(flag.Value)
 
     def _set(self, name: str | int, value: Any, vtype: ua.VariantType, is_array: bool = False) -> None:
+        started: Any = self._started
         held = constant(value, vtype, is_array)
         assert held.value is not None  # noqa: S101 - just made
-        held.value.SourceTimestamp = self._started
+        held.value.SourceTimestamp = started
         self._nodes[_id(name)].attributes[A.Value] = held
 
     def _compute(
@@ -206,10 +210,10 @@ class ServerObject:
     ) -> None:
         """Let a node's value be computed when it is read; `switched`: only while diagnostics are enabled."""
 
-        def value(_node: ua.NodeId, _attribute: ua.AttributeIds) -> ua.DataValue:
+        def value(_node: ua.NodeId, _attribute: AttributeIds) -> ua.DataValue:
             if switched and not self.diagnostics_enabled:
                 return ua.DataValue(StatusCode=ua.StatusCode(ua.UInt32(C.BadNotReadable)))
-            now = datetime.now(UTC)
+            now: Any = datetime.now(UTC)
             return ua.DataValue(ua.Variant(read(), vtype, is_array=is_array), ua.StatusCode(), now, now)
 
         held = AttributeValue(ua.DataValue())

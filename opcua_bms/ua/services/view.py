@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -10,15 +10,18 @@ from typing import TYPE_CHECKING
 from asyncua import ua
 from asyncua.common.utils import ServiceError
 from asyncua.server.address_space import NodeData, ViewService
+from asyncua.ua.attribute_ids import AttributeIds
+from asyncua.ua.status_codes import StatusCodes
 
 from opcua_bms.ua.access import is_internal
 from opcua_bms.ua.services.type_tree import TypeTree
+from opcua_bms.ua.space.standard import value_of
 
 if TYPE_CHECKING:
     from opcua_bms.ua.internal_server import InternalServer
     from opcua_bms.ua.session import Session
 
-C = ua.StatusCodes
+C = StatusCodes
 _NULL = ua.NodeId()
 _REFERENCE_TYPE, _FORWARD, _CLASS, _NAME, _DISPLAY, _TYPE = 1, 2, 4, 8, 16, 32
 _ALL_FIELDS = 63
@@ -145,8 +148,8 @@ class Views(ViewService):
             reference.ReferenceTypeId,
             reference.IsForward,
             reference.NodeId,
-            target.attributes[ua.AttributeIds.BrowseName].value.Value.Value,
-            target.attributes[ua.AttributeIds.DisplayName].value.Value.Value,
+            value_of(target, AttributeIds.BrowseName),
+            value_of(target, AttributeIds.DisplayName),
             _node_class(target),
             _type_definition(target),
         )
@@ -231,7 +234,7 @@ class Views(ViewService):
     # ---- shared
 
     @staticmethod
-    def _check_count(items: list[object] | None, limit: int, session: Session) -> None:
+    def _check_count(items: Sized | None, limit: int, session: Session) -> None:
         if not items:
             raise ServiceError(C.BadNothingToDo)
         if session.external and len(items) > limit:
@@ -252,7 +255,7 @@ def _refused(code: int) -> ua.BrowseResult:
 
 
 def _node_class(node: NodeData) -> ua.NodeClass:
-    return ua.NodeClass(node.attributes[ua.AttributeIds.NodeClass].value.Value.Value)
+    return ua.NodeClass(value_of(node, AttributeIds.NodeClass))
 
 
 def _type_definition(node: NodeData) -> ua.NodeId:

@@ -7,15 +7,16 @@ from typing import Any
 
 from asyncua import ua
 from asyncua.server.address_space import AttributeValue, NodeData
+from asyncua.ua.attribute_ids import AttributeIds
 
 from opcua_bms.ua.space.binding import Binding, Kind
 from opcua_bms.ua.space.blueprint import Member
 from opcua_bms.ua.space.tree import Branch
 
-A = ua.AttributeIds
+A = AttributeIds
 T = ua.VariantType
 
-Attributes = dict[ua.AttributeIds, AttributeValue]
+Attributes = dict[AttributeIds, AttributeValue]
 
 
 def attribute(value: Any, vtype: ua.VariantType, is_array: bool = False) -> AttributeValue:
@@ -37,7 +38,7 @@ class AttributeMaker:
         instance: int,
         member: Member,
         binding: Binding,
-        read: Callable[[ua.NodeId, ua.AttributeIds], ua.DataValue] | None,
+        read: Callable[[ua.NodeId, AttributeIds], ua.DataValue] | None,
     ) -> None:
         """Give a fresh node its attributes."""
         shared = self._shared.get(id(member))

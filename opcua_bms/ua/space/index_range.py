@@ -8,13 +8,14 @@ from dataclasses import replace
 from typing import Any
 
 from asyncua import ua
+from asyncua.ua.status_codes import StatusCodes
 
 Range = tuple[int, int]
 """First and one past the last index."""
 Ranges = tuple[Range, ...]
 
-NO_DATA = ua.StatusCodes.BadIndexRangeNoData
-MISMATCH = ua.StatusCodes.BadIndexRangeDataMismatch
+NO_DATA = StatusCodes.BadIndexRangeNoData
+MISMATCH = StatusCodes.BadIndexRangeDataMismatch
 
 _SYNTAX = re.compile(r"\d{1,10}(:\d{1,10})?(,\d{1,10}(:\d{1,10})?)*", re.ASCII)
 _TEXT = (ua.VariantType.String, ua.VariantType.ByteString)
@@ -106,9 +107,9 @@ def _paste(value: Any, ranges: Ranges, new: Any) -> tuple[Any] | int:
     return (result,)
 
 
-def _shape(value: Sequence[Any], depth: int) -> list[int]:
-    shape: list[int] = []
+def _shape(value: Sequence[Any], depth: int) -> list[ua.Int32]:
+    shape: list[ua.Int32] = []
     for _ in range(depth):
-        shape.append(len(value))
+        shape.append(ua.Int32(len(value)))
         value = value[0]
     return shape

@@ -9,6 +9,7 @@ from asyncua import ua
 from asyncua.server.address_space import AddressSpace as BaseAddressSpace
 from asyncua.server.address_space import AttributeValue, NodeData
 from asyncua.ua.attribute_ids import AttributeIds
+from asyncua.ua.status_codes import StatusCodes
 
 if TYPE_CHECKING:
     from opcua_bms.ua.space.instances import InstanceSpace
@@ -73,12 +74,12 @@ class AddressSpace(BaseAddressSpace):
         return super()._is_expected_variant_type(value, attval, node)
 
     def add_datachange_callback(
-        self, nodeid: ua.NodeId, attr: ua.AttributeIds, callback: Callable[..., Any]
+        self, nodeid: ua.NodeId, attr: AttributeIds, callback: Callable[..., Any]
     ) -> tuple[ua.StatusCode, int]:
         """As asyncua's; nodes of instances never call back: bulk values are pushed with the commits of their store."""
         if self.is_real(nodeid) or nodeid not in self._nodes:
             return super().add_datachange_callback(nodeid, attr, callback)
         if attr not in self._nodes[nodeid].attributes:
-            return ua.StatusCode(ua.UInt32(ua.StatusCodes.BadAttributeIdInvalid)), 0
+            return ua.StatusCode(ua.UInt32(StatusCodes.BadAttributeIdInvalid)), 0
         self._datachange_callback_counter += 1
         return ua.StatusCode(), self._datachange_callback_counter

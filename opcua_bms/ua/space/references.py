@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from asyncua import ua
+from asyncua.ua.object_ids import ObjectIds
 
 from opcua_bms.ua.space.blueprint import Family, Member, Named
 from opcua_bms.ua.space.tree import Branch, Tree
 
 _NULL = ua.NodeId()
-_HAS_TYPE_DEFINITION = ua.NodeId(ua.Int32(ua.ObjectIds.HasTypeDefinition))
+_HAS_TYPE_DEFINITION = ua.NodeId(ua.Int32(ObjectIds.HasTypeDefinition))
 _TYPE_CLASS = {ua.NodeClass.Object: ua.NodeClass.ObjectType, ua.NodeClass.Variable: ua.NodeClass.VariableType}
 
 

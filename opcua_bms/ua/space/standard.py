@@ -6,14 +6,16 @@ has no DataType attribute there (BaseDataType) is a String here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from asyncua import ua
 from asyncua.server.address_space import AddressSpace, AttributeValue, NodeData
+from asyncua.ua.attribute_ids import AttributeIds
+from asyncua.ua.object_ids import ObjectIds
 
-A = ua.AttributeIds
-I = ua.ObjectIds  # noqa: E741 - the standard's own name for NodeIds is i
+A = AttributeIds
+I = ObjectIds  # noqa: E741 - the standard's own name for NodeIds is i
 
 ABSTRACT_TYPES = frozenset({62, 2137, 2372, 12021, 17714, 18772, 18779, 18786, 32431, 31, 32, 33, 34, 44})
 """The abstract VariableTypes and ReferenceTypes."""
@@ -58,19 +60,30 @@ def constant(value: Any, vtype: ua.VariantType, is_array: bool = False) -> Attri
     return AttributeValue(ua.DataValue(ua.Variant(value, vtype, is_array=is_array)))
 
 
-def correct(aspace: AddressSpace) -> None:
-    """Mend what asyncua's generated namespace 0 says wrongly; before any other namespace is loaded."""
+def value_of(node: NodeData, attribute: AttributeIds) -> Any:
+    """What an attribute holds; None if there is none, or if it is computed."""
+    held = node.attributes.get(attribute)
+    if held is None or held.value is None or held.value.Value is None:
+        return None
+    return held.value.Value.Value
+
+
+def correct(aspace: AddressSpace, keep: Collection[int] = ()) -> None:
+    """Mend what asyncua's generated namespace 0 says wrongly; before any other namespace is loaded.
+
+    `keep` names optional objects of UNSUPPORTED that somebody serves.
+    """
     types = (ua.NodeClass.VariableType, ua.NodeClass.ReferenceType)
     for node_id in list(aspace.keys()):
         node = aspace[node_id]
-        if A.IsAbstract in node.attributes and node.attributes[A.NodeClass].value.Value.Value in types:
+        if A.IsAbstract in node.attributes and value_of(node, A.NodeClass) in types:
             abstract = node_id.Identifier in ABSTRACT_TYPES
             node.attributes[A.IsAbstract] = constant(abstract, ua.VariantType.Boolean)
     for number in BASE_DATA_TYPE_NODES:
         found = aspace.get(_node(number))
         if found is not None:
             found.attributes[A.DataType] = constant(_node(I.BaseDataType), ua.VariantType.NodeId)
-    prune(aspace, (_node(number) for number in UNSUPPORTED))
+    prune(aspace, (_node(number) for number in UNSUPPORTED if number not in keep))
     _prune_role_management(aspace)
 
 
@@ -105,11 +118,11 @@ def _prune_role_management(aspace: AddressSpace) -> None:
         return
     doomed: list[ua.NodeId] = []
     for child in list(_children(roles)):
-        if aspace[child].attributes[A.NodeClass].value.Value.Value == ua.NodeClass.Method:
+        if value_of(aspace[child], A.NodeClass) == ua.NodeClass.Method:
             doomed.append(child)
             continue
         for member in _children(aspace[child]):
-            if aspace[member].attributes[A.BrowseName].value.Value.Value.Name != "Identities":
+            if value_of(aspace[member], A.BrowseName).Name != "Identities":
                 doomed.append(member)
             else:
                 aspace[member].attributes[A.Value] = constant([], ua.VariantType.ExtensionObject, is_array=True)

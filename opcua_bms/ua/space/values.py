@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from asyncua import ua
+from asyncua.ua.status_codes import StatusCodes
 from asyncua.ua.uatypes import win_epoch_to_datetime
 
 from opcua_bms.ua.space.binding import Binding, Kind
@@ -67,7 +67,7 @@ def range_ticks(store: ValueStore, start: int, stop: int) -> int:
     return int(store.source_ticks[start:stop].max()) if stop > start else store.server_ticks
 
 
-def time(ticks: int) -> datetime | None:
+def time(ticks: int) -> Any:
     """DateTime ticks as a datetime; 0 is null."""
     return win_epoch_to_datetime(ticks) if ticks else None
 
@@ -80,7 +80,7 @@ def data_value(store: ValueStore, binding: Binding) -> ua.DataValue:
     if kind is Kind.COMPUTED:
         return binding.read(binding.instance)
     if kind is Kind.NONE:
-        return ua.DataValue(StatusCode=ua.StatusCode(ua.UInt32(ua.StatusCodes.BadAttributeIdInvalid)))
+        return ua.DataValue(StatusCode=ua.StatusCode(ua.UInt32(StatusCodes.BadAttributeIdInvalid)))
     if kind is Kind.DETAIL:
         status = 0 if store.generation else BAD_WAITING_FOR_INITIAL_DATA
         ticks = range_ticks(store, start, stop)

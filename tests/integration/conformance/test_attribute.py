@@ -247,7 +247,7 @@ async def test_status_decides_whether_there_is_a_value(client: Wire, plant: Plan
         assert (int(bad.StatusCode.value), bad.Value.Value) == (BAD, None)
         assert uncertain.StatusCode.value == 0x40A40000
         assert uncertain.Value.Value is not None
-        assert mixed.StatusCode.value == 0x40A40000
+        assert mixed.StatusCode.value == StatusCodes.UncertainSubNormal
         assert len(mixed.Value.Value) == 10
     finally:
         plant.commit()
