@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
@@ -20,7 +21,8 @@ from opcua_bms.ua.services.vector import REPORTING
 from opcua_bms.ua.session import caller
 
 SLICE = 200
-"""events between two turns of the event loop"""
+SLICE_S = 0.004
+"""events, and time, between two turns of the event loop"""
 PAUSE_S = 0.02
 PATIENCE_S = 30.0
 """how long a refresh waits for a client that does not fetch events; then its queue overflows, and says so"""
@@ -98,7 +100,7 @@ class Refresh:
     async def _rest(subscription: Subscription, target: Only, steps: Iterator[None]) -> None:
         waited_s = 0.0
         while not subscription.closed:
-            await asyncio.sleep(PAUSE_S)
+            await asyncio.sleep(0 if _room(subscription, target) else PAUSE_S)
             room = _room(subscription, target)
             waited_s = 0.0 if room else waited_s + PAUSE_S
             if _advance(steps, SLICE if waited_s >= PATIENCE_S else room):
@@ -110,7 +112,13 @@ _END = object()
 
 def _advance(steps: Iterator[None], room: int) -> bool:
     """As many steps as the queues and a turn of the event loop have room for; true after the last one."""
-    return any(next(steps, _END) is _END for _ in range(min(SLICE, room)))
+    deadline = time.monotonic() + SLICE_S
+    for _ in range(min(SLICE, room)):
+        if next(steps, _END) is _END:
+            return True
+        if time.monotonic() > deadline:
+            break
+    return False
 
 
 def _items(subscription: Subscription, target: Only) -> list[EventItem]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from opcua_bms.ua.services.codes import ObjectIds, standard
 from opcua_bms.ua.services.conditions.methods import STANDARD_METHODS, MethodHandler
@@ -11,18 +11,16 @@ from opcua_bms.ua.services.conditions.refresh import Refresh
 if TYPE_CHECKING:
     from opcua_bms.ua.internal_server import InternalServer
     from opcua_bms.ua.services.conditions.provider import ConditionProvider
-    from opcua_bms.ua.services.method import Methods
-    from opcua_bms.ua.services.subscription import Subscriptions
 
 
 class ConditionServices:
     """Made once the standard types are loaded; nothing else needs to be called."""
 
     def __init__(self, iserver: InternalServer, provider: ConditionProvider) -> None:
-        methods = cast("Methods", iserver.method_service)
+        methods = iserver.method_service
         for served in STANDARD_METHODS:
             handler = MethodHandler(provider, served)
             methods.bind(standard(served.number), handler.call, handler.serves)
-        refresh = Refresh(cast("Subscriptions", iserver.subscription_service), provider)
+        refresh = Refresh(iserver.subscription_service, provider)
         methods.bind(standard(ObjectIds.ConditionType_ConditionRefresh), refresh.refresh)
         methods.bind(standard(ObjectIds.ConditionType_ConditionRefresh2), refresh.refresh2)
