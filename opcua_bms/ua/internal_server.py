@@ -19,6 +19,7 @@ from asyncua.ua.object_ids import ObjectIds
 from opcua_bms.ua.security.gate import open_gate
 from opcua_bms.ua.security.roles import AccessRules
 from opcua_bms.ua.services.diagnostics import Diagnostics
+from opcua_bms.ua.services.history_access import HistoryAccess
 from opcua_bms.ua.services.read_plan import ReadPlanner
 from opcua_bms.ua.services.server_object import ServerObject
 from opcua_bms.ua.settings import ServerSettings
@@ -80,6 +81,7 @@ class InternalServer(BaseInternalServer):
         self.isession = self.wiring.session(
             self, aspace, self.subscription_service, "Internal", user=User(role=UserRole.Admin)
         )
+        self.history_access = HistoryAccess(self)
         self.diagnostics = Diagnostics(self)
         self.server_object = ServerObject(self, self.diagnostics)
         self.current_time_node = Node(self.isession, ua.NodeId(ua.Int32(ObjectIds.Server_ServerStatus_CurrentTime)))

@@ -78,6 +78,10 @@ class Session(SubscribingSession):
         finally:
             _CALLER.reset(token)
 
+    async def history_read(self, params: ua.HistoryReadParameters) -> list[ua.HistoryReadResult]:
+        """HistoryRead (Part 4 §5.11.3)."""
+        return await self.iserver.history_access.read(params, self.user)
+
     async def browse(self, params: ua.BrowseParameters) -> list[ua.BrowseResult]:
         """Browse (Part 4 §5.9.2)."""
         return self.iserver.view_service.browse(params, self)

@@ -260,6 +260,28 @@ async def test_one_read_is_one_commit(client: Wire, plant: Plant) -> None:
     assert len({result.ServerTimestamp for result in results}) == 1
 
 
+# ---- HistoryRead
+
+
+async def test_history_is_read_only_where_it_is_kept(client: Wire, server: UaServer, plant: Plant) -> None:
+    """§5.11.3.4: AccessLevel says whether there is a history; one refused node does not cost the others."""
+    await server.iserver.enable_history_data_change(server.server.get_node(plant.id("Real.Double")))
+    details = ua.ReadRawModifiedDetails(NumValuesPerNode=10, StartTime=datetime(2020, 1, 1, tzinfo=UTC))
+    paths = ("Line1.Tag001", "Real.Double", "Nothing", "Line1")
+    nodes = [ua.HistoryReadValueId(NodeId=plant.id(path)) for path in paths]
+    params = ua.HistoryReadParameters(details, ua.TimestampsToReturn.Both, False, nodes)
+    results = (await client.request(ua.HistoryReadRequest(Parameters=params))).Results
+    assert [int(result.StatusCode.value) for result in results] == [
+        StatusCodes.BadHistoryOperationUnsupported,
+        0,
+        StatusCodes.BadNodeIdUnknown,
+        StatusCodes.BadHistoryOperationUnsupported,
+    ]
+    for count, code in ((0, StatusCodes.BadNothingToDo), (101, StatusCodes.BadTooManyOperations)):
+        params = ua.HistoryReadParameters(details, ua.TimestampsToReturn.Both, False, nodes[:1] * count)
+        assert await refused(client, ua.HistoryReadRequest(Parameters=params)) == code
+
+
 # ---- Write
 
 
