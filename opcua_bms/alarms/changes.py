@@ -47,8 +47,9 @@ class Changes:
         self._transitions.append(Transition(c, what, after, self._plan.infos[c]))
 
     def end_shelving(self) -> None:
-        """Unshelve what has been shelved for its time, in the order of the conditions."""
-        for c in sorted(c for c, at in self._unshelve.items() if at <= self._now_s):
+        """Unshelve what has been shelved for its time, in the order of the conditions; the disabled ones wait."""
+        due = (c for c, at_s in self._unshelve.items() if at_s <= self._now_s and c not in self._state.disabled)
+        for c in sorted(due):
             self.put(c, *fsm.time_up(self.current(c), self.stamp()))
 
     def set_quality(self, c: int, good: bool) -> None:

@@ -102,10 +102,10 @@ def set_quality(state: ConditionState, good: bool, stamp: Stamp) -> tuple[Condit
     return (_event(state, stamp, changes), What.QUALITY) if state.retain else (_with(state, changes), None)
 
 
-def time_up(state: ConditionState, stamp: Stamp) -> tuple[ConditionState, What | None]:
-    """End of a shelving whose time has run out; without an event while the condition is disabled."""
+def time_up(state: ConditionState, stamp: Stamp) -> tuple[ConditionState, What]:
+    """End of a shelving whose time has run out; of a disabled condition only once it is enabled again."""
     changes: dict[str, object] = {"shelving": Shelving.UNSHELVED, "unshelve_at_ns": 0, "shelved_ns": stamp.now_ns}
-    return (_event(state, stamp, changes), What.UNSHELVED) if state.enabled else (_with(state, changes), None)
+    return _event(state, stamp, changes), What.UNSHELVED
 
 
 _NAMES = tuple(f.name for f in fields(ConditionState))

@@ -162,6 +162,18 @@ def test_shelving_runs_out_by_itself() -> None:
     assert plant.scans(10) == [], "an old deadline does not end a later shelving"
 
 
+def test_the_end_of_a_shelving_waits_for_a_disabled_condition() -> None:
+    """No event while disabled (Part 9 §5.5.4), and no change that no event ever tells."""
+    plant = Plant()
+    plant.scan()
+    plant.do(OVER, Command.TIMED_SHELVE, shelving_s=2.0)
+    plant.do(OVER, Command.DISABLE)
+    assert plant.scans(5) == []
+    assert plant.of(OVER).shelving is Shelving.TIMED
+    plant.do(OVER, Command.ENABLE)
+    assert plant.scan() == [(OVER, What.UNSHELVED)]
+
+
 def test_one_shot_shelving_ends_with_the_alarm() -> None:
     """Part 9 §5.8.17."""
     plant = Plant()
