@@ -17,6 +17,7 @@ from asyncua.ua.object_ids import ObjectIds
 from asyncua.ua.ua_binary import nodeid_to_binary
 
 from opcua_bms.ua.guard.processor import GuardedProcessor
+from opcua_bms.ua.guard.protocol import Protocol
 from opcua_bms.ua.services.read_plan import ReadPlanner
 from opcua_bms.ua.store import filetime
 
@@ -31,6 +32,24 @@ _CHUNK = struct.Struct("<IIII")
 _MESSAGE = b"MSGF"
 
 
+class FastProtocol(Protocol):
+    """One per connection; the protocol that ships."""
+
+    def data_received(self, data: bytes) -> None:
+        """Serve a usual Read at once if nothing waits before it; else queue whole frames."""
+        if (
+            data[:4] == _MESSAGE
+            and int.from_bytes(data[4:8], "little") == len(data) <= self.limits.max_recv_buffer
+            and self.messages.empty()
+            and self._writable.is_set()
+            and not (self._ended or self._paused or self._reader._buffer)
+            and isinstance(self.processor, FastProcessor)
+            and self.processor.serve_frame(data)
+        ):
+            return
+        super().data_received(data)
+
+
 class FastProcessor(GuardedProcessor):
     """One per connection; the processor that ships."""
 
@@ -41,7 +60,7 @@ class FastProcessor(GuardedProcessor):
 
     async def process(self, header: Any, body: Any) -> bool:
         """Serve one chunk; False ends the connection."""
-        if isinstance(self._connection.security_policy, SecurityPolicyNone) and self._serve_frame(body._data):
+        if self.serve_frame(body._data):
             return True
         return await super().process(header, body)
 
@@ -63,11 +82,16 @@ class FastProcessor(GuardedProcessor):
             self.iserver.diagnostics.rejected(response.ResponseHeader.ServiceResult.value)
         super().send_response(requesthandle, seqhdr, response, msgtype)
 
-    def _serve_frame(self, frame: bytes) -> bool:
-        """Whether the frame of a channel without security was a usual Read, which has been answered."""
-        if not frame.startswith(_MESSAGE) or len(frame) < 32 or frame[24:28] != _READ or not self.fast_lane_open():
-            return False
+    def serve_frame(self, frame: bytes) -> bool:
+        """Whether the frame was a usual Read on a channel without security, which has been answered."""
         channel = self._connection
+        if (
+            frame[24:28] != _READ
+            or not frame.startswith(_MESSAGE)
+            or not isinstance(channel.security_policy, SecurityPolicyNone)
+            or not self.fast_lane_open()
+        ):
+            return False
         channel_id, token, number, request_id = _CHUNK.unpack_from(frame, 8)
         last = channel._peer_sequence_number
         if (

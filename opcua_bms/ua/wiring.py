@@ -2,7 +2,8 @@
 
 A part of the server is replaced by handing another class to `UaServer(settings, wiring)`; `DEFAULT` is what ships.
 
-- `protocol`: bytes of a socket → frames. Extends `guard.protocol.Protocol`, which makes a `processor`.
+- `protocol`: bytes of a socket → frames. `lane.FastProtocol` extends `guard.protocol.Protocol`, which makes a
+  `processor`.
 - `processor`: frames → service calls. `lane.FastProcessor` extends `guard.processor.GuardedProcessor`, which extends
   `processor.Processor`.
 - `session`: `guard.session.GuardedSession` extends `session.Session`.
@@ -26,7 +27,7 @@ from opcua_bms.ua.guard.processor import GuardedProcessor
 from opcua_bms.ua.guard.protocol import Protocol
 from opcua_bms.ua.guard.session import GuardedSession
 from opcua_bms.ua.guard.startup import guard
-from opcua_bms.ua.lane import FastProcessor
+from opcua_bms.ua.lane import FastProcessor, FastProtocol
 from opcua_bms.ua.services.attribute import Attributes
 from opcua_bms.ua.services.method import Methods
 from opcua_bms.ua.services.subscription import Subscriptions
@@ -38,7 +39,7 @@ from opcua_bms.ua.session import Session
 class Wiring:
     """The classes of a server."""
 
-    protocol: type[Protocol] = Protocol
+    protocol: type[Protocol] = FastProtocol
     processor: type[GuardedProcessor] = FastProcessor
     session: type[Session] = GuardedSession
     subscriptions: type[Subscriptions] = Subscriptions
