@@ -12,6 +12,14 @@ import shutil
 from collections.abc import Callable
 
 import pytest
+from hypothesis import Phase, settings
+
+settings.register_profile(
+    "suite",
+    deadline=None,  # machines are shared, and a slow example is no wrong one
+    phases=(Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink),
+)
+settings.load_profile("suite")
 
 COMPONENTS: dict[str, tuple[Callable[[], bool], str]] = {
     "libmodbus": (
