@@ -23,7 +23,8 @@ from opcua_bms.ua.services.monitored import DataItem
 from opcua_bms.ua.services.publishing import Subscription
 from opcua_bms.ua.services.sources import Source, Sources
 from opcua_bms.ua.services.type_tree import TypeTree
-from opcua_bms.ua.services.vector import WORD, Row, VectorItems
+from opcua_bms.ua.services.vector import VectorItems
+from opcua_bms.ua.services.vector_table import WORD, Row
 from opcua_bms.ua.space.binding import Kind
 
 if TYPE_CHECKING:

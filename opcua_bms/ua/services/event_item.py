@@ -10,7 +10,7 @@ from asyncua import ua
 
 from opcua_bms.ua.services.event import Event
 from opcua_bms.ua.services.event_filter import EventFilter
-from opcua_bms.ua.services.vector import DISABLED, REPORTING
+from opcua_bms.ua.services.vector_table import DISABLED, REPORTING
 
 
 class EventItem:

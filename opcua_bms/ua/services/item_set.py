@@ -8,7 +8,8 @@ from typing import Any
 from opcua_bms.ua.services.event_item import EventItem
 from opcua_bms.ua.services.monitored import DataItem
 from opcua_bms.ua.services.snapshot import Snapshot
-from opcua_bms.ua.services.vector import REPORTING, Row, VectorItems
+from opcua_bms.ua.services.vector import VectorItems
+from opcua_bms.ua.services.vector_table import REPORTING, Row
 
 Item = DataItem | EventItem | VectorItems
 SAMPLE_SLICE = 64

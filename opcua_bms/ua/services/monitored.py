@@ -15,7 +15,8 @@ from asyncua.ua.ua_binary import variant_to_binary
 from opcua_bms.ua.services import data_filter, records
 from opcua_bms.ua.services.data_filter import DataFilter
 from opcua_bms.ua.services.snapshot import Snapshot
-from opcua_bms.ua.services.vector import DISABLED, OVERFLOW, REPORTING
+from opcua_bms.ua.services.vector_queues import OVERFLOW
+from opcua_bms.ua.services.vector_table import DISABLED, REPORTING
 
 BAD_ENCODING_ERROR = 0x80060000
 OVERFLOW_BITS = int(OVERFLOW)

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import struct
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
@@ -15,13 +15,11 @@ from asyncua import ua
 
 from opcua_bms.ua.services.codes import ObjectIds, standard, status
 from opcua_bms.ua.services.event_item import EventItem
-from opcua_bms.ua.services.item_set import ItemSet
 from opcua_bms.ua.services.ledger import Ledger
 from opcua_bms.ua.services.monitored import DataItem
 from opcua_bms.ua.services.publish_queue import PublishQueue, PublishRequest
-from opcua_bms.ua.services.snapshot import Snapshot
+from opcua_bms.ua.services.sampler import Moment, Sampler
 from opcua_bms.ua.services.unacknowledged import Unacknowledged
-from opcua_bms.ua.services.vector import DISABLED, Row
 
 _logger = logging.getLogger(__name__)
 _DATA = standard(ObjectIds.DataChangeNotification_Encoding_DefaultBinary)
@@ -33,8 +31,6 @@ EARLY = 0.9
 """a commit that comes this much of an interval after the last message is the cycle's end"""
 GRACE_S = 0.05
 """how long the timer lets a commit come first"""
-TICK_MIN_S = 0.05
-SLICE_S = 0.004
 
 
 @dataclass(slots=True)
@@ -48,18 +44,12 @@ class Parameters:
     priority: int
 
 
-class Host(Protocol):
+class Host(Moment, Protocol):
     """What a subscription needs of the service that holds it."""
 
     retransmission_limit: int
     unacknowledged: Ledger
     """bytes of the messages kept by all subscriptions"""
-    latest: Snapshot | None
-    """the commit that is being sampled"""
-
-    def loop_time(self) -> float:
-        """Seconds on the monotonic clock."""
-        ...
 
     def next_commit(self) -> tuple[float, float]:
         """When the next commit is expected, and the period of the commits in s; 0, infinity if unknown."""
@@ -70,7 +60,7 @@ class Host(Protocol):
         ...
 
 
-class Subscription:
+class Subscription(Sampler):
     """Publishes what its items have queued, aligned with the commits of the store.
 
     `session_id` and `owner` change with a transfer; `owner` is equal for sessions of the same user.
@@ -86,27 +76,23 @@ class Subscription:
         enabled: bool,
         host: Host,
     ) -> None:
+        super().__init__(host)
         self.ident = ident
         self.session_id = session_id
         self.owner = owner
         self.queue = queue
         self.parameters = parameters
         self.enabled = enabled
-        self.items = ItemSet()
         self.sequence = 1
         self.unacknowledged = Unacknowledged(host.retransmission_limit, host.unacknowledged)
-        self.closed = False
         self.sent_messages = 0
         self.sent_notifications = 0
         self.late_cycles = 0
-        self._host = host
+        self._host: Host = host
         self._keep_alive = parameters.keep_alive_count  # so that the first cycle sends a message (§5.14.1.2)
         self._lifetime = 0
-        self._started = self._last_sent = host.loop_time()
+        self._last_sent = host.loop_time()
         self._timer: asyncio.TimerHandle | None = None
-        self._ticker: asyncio.TimerHandle | None = None
-        self._tick_todo: list[DataItem] = []
-        self._dirty: dict[int, DataItem] = {}
         self._holds = 0
         self._soon = False
         self._waited = False
@@ -208,23 +194,6 @@ class Subscription:
         self._soon = False
         self._publish_more()
 
-    def resend(self) -> None:
-        """Queue current values again (SendInitialValues, ResendData)."""
-        self.items.resend(self._host.latest, self.now)
-        self.items.fire()
-
-    # items
-
-    @property
-    def now(self) -> float:
-        """Seconds on the monotonic clock."""
-        return self._host.loop_time()
-
-    @property
-    def latest(self) -> Snapshot | None:
-        """The last commit that is being sampled."""
-        return self._host.latest
-
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
         """Send no notification in this block: the client does not yet know the handles of its items."""
@@ -237,86 +206,8 @@ class Subscription:
     def _may_send(self) -> bool:
         return self.enabled and not self._holds and self.items.ready()
 
-    def add_rows(self, numbers: Sequence[Row], words: Sequence[Row]) -> None:
-        """Append store items and take their first sample."""
-        for table, rows in ((self.items.numbers, numbers), (self.items.words, words)):
-            if rows:
-                added = self.items.add_rows(table, rows)
-                active = added[table.mode[added] != DISABLED]
-                if len(active) and self.latest is not None:
-                    self.items.sample_rows(table, active, self.latest, self.now)
-        self.items.fire()
-        self.tick_later()
-
-    def set_mode(self, idents: Sequence[int], mode: int) -> None:
-        """Change the monitoring mode of existing items."""
-        self.items.set_mode(idents, mode, self.latest, self.now)
-        self.items.fire()
-        self.tick_later()
-
-    # sampling
-
-    def sample_commit(self, snapshot: Snapshot) -> None:
-        """Sample what is due with a commit, then end the cycle if its interval is over."""
-        if self.closed:
-            return
-        now = self.now
-        self.items.sample_tables(snapshot, now)
-        if self.items.polled or self.items.aligned:
-            self._tick_todo = [*self.items.polled.values(), *self.items.aligned.values()]
-            deadline = now + SLICE_S
-            if not self.items.sample_polled(snapshot, now, self._tick_todo, lambda: self.now > deadline):
-                self._tick_at(0.0)
-        self.items.fire()
-        self.after_commit()
-
-    def mark(self, item: DataItem) -> None:
-        """The value of an item was written; sample it now if it is due, else when it is."""
-        now = self._host.loop_time()
-        if item.due(now):
-            if item.sample(self._host.latest, now):
-                self.poke(item)
-        elif item.mode:
-            self._dirty[item.ident] = item
-            self.tick_later()
-
-    def tick_later(self) -> None:
-        """Have a ticker while there are items that need one."""
-        if self._ticker is not None or self.closed:
-            return
-        gaps = [item.gap for item in self.items.polled.values()]
-        now = self._host.loop_time()
-        gaps += [item.sampled + item.gap - now for item in self._dirty.values()]
-        if gaps:
-            self._tick_at(max(TICK_MIN_S, min(gaps)))
-
-    def _tick_at(self, delay: float) -> None:
-        if self._ticker is not None:
-            self._ticker.cancel()
-        self._ticker = asyncio.get_running_loop().call_later(delay, self._tick)
-
-    def _tick(self) -> None:
-        self._ticker = None
-        if self.closed:
-            return
-        if not self._tick_todo:
-            self._tick_todo = list(self.items.polled.values())
-        now = self._host.loop_time()
-        for ident, item in list(self._dirty.items()):
-            if ident not in self.items.items or not item.mode:
-                del self._dirty[ident]
-            elif item.due(now):
-                del self._dirty[ident]
-                self.items.sample_one(item, self._host.latest, now)
-        deadline = now + SLICE_S
-        done = self.items.sample_polled(
-            self._host.latest, now, self._tick_todo, lambda: self._host.loop_time() > deadline
-        )
-        self.items.fire()
-        if done:
-            self.tick_later()
-        else:
-            self._tick_at(0.0)
+    def ticked(self) -> None:
+        """Items have been sampled by their timer: if the interval is over, send what they queued."""
         if self._may_send() and self.now - self._last_sent >= self.interval:
             self._publish()
 
@@ -397,11 +288,8 @@ class Subscription:
 
     def close(self) -> None:
         """End: no timer, no item, no message any more."""
-        self.closed = True
-        for handle in (self._timer, self._ticker):
-            if handle is not None:
-                handle.cancel()
+        self.stop_sampling()
+        if self._timer is not None:
+            self._timer.cancel()
         self.queue.leave(self.ident)
-        self._dirty.clear()
-        self.items = ItemSet()
         self.unacknowledged.clear()

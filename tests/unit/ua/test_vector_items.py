@@ -8,7 +8,8 @@ from loose_ua import ua
 
 from opcua_bms.ua.services.creation import revise_sampling
 from opcua_bms.ua.services.snapshot import Snapshot
-from opcua_bms.ua.services.vector import REPORTING, SAMPLING, WORD, Row, VectorItems
+from opcua_bms.ua.services.vector import VectorItems
+from opcua_bms.ua.services.vector_table import REPORTING, SAMPLING, WORD, Row
 
 FLOAT = int(ua.VariantType.Float)
 
