@@ -231,11 +231,13 @@ def make_plan(
         if rule.source == "bits" or (rule.only_without and fed(rule.only_without).any()):
             continue
         unit = layout[rule.columns[0]].unit if rule.columns and rule.columns[0] in layout else ""
+        before = len(build.comparators)
         for i, (path, name) in enumerate(_instances(rule, places, devices, fed)):
             if path:
                 build.compare(rule, len(signals), i, path, name, unit)
-        signal_ids.append(rule.id)
-        signals.append(_signal(rule, places, devices, bound))
+        if len(build.comparators) > before:
+            signal_ids.append(rule.id)
+            signals.append(_signal(rule, places, devices, bound))
     n_compared = len(build.infos)
     words, slots = _words(places, build, rules, word_labels, bound, word_widths)
     comparators = tuple(sorted(build.comparators, key=lambda c: c.condition))

@@ -97,7 +97,7 @@ class AlarmEngine:
         if due is not None:
             on = on ^ due
             watch = self._watch(watch, due & on, image, memory)
-        good = np.logical_and.reduceat(evidence, p.first_comparator[:-1]) if p.n_compared else state.good
+        good = self._of_conditions(np.logical_and, evidence)
         word_good = EVIDENCE[image.quality[p.word_slot]]
         bits = changed_bits(p, state, image.bits[p.word_index], word_good, now_s, elapsed_s)
 
@@ -127,8 +127,8 @@ class AlarmEngine:
         """Values of all signals, evidence per comparator, and what the signals remember."""
         p = self._plan
         readings = [signal.read(scan, memory) for signal, memory in zip(p.signals, state.memory, strict=True)]
-        x = np.concatenate([r.x for r in readings])
-        evidence: Bool = np.concatenate([r.ok for r in readings])[p.source]
+        x = np.concatenate([np.zeros(0), *(r.x for r in readings)])
+        evidence: Bool = np.concatenate([np.zeros(0, bool), *(r.ok for r in readings)])[p.source]
         for k, reading in enumerate(readings):
             if reading.partial is None or not reading.partial.any():
                 continue
@@ -140,6 +140,13 @@ class AlarmEngine:
                 if not EVIDENCE[scan.image.quality[cells[cells >= 0]]].all():
                     evidence[j] = False
         return x, evidence, tuple(r.memory for r in readings)
+
+    def _of_conditions(self, combine: np.ufunc, of_comparators: Bool) -> Bool:
+        """bool[n_compared] from bool[comparators]."""
+        if not self._plan.n_compared:
+            return np.zeros(0, bool)
+        out: Bool = combine.reduceat(of_comparators, self._plan.first_comparator[:-1])
+        return out
 
     def _enabled(self, state: EngineState) -> Bool:
         enabled = np.ones(len(self.infos), bool)
@@ -196,7 +203,7 @@ class AlarmEngine:
     def _seen(self, state: EngineState, before: Bool) -> EngineState:
         """After a restart: forget that conditions were not judged yet, but for those that wait."""
         p = self._plan
-        waiting = np.logical_or.reduceat(np.isfinite(state.since_s), p.first_comparator[:-1])
+        waiting = self._of_conditions(np.logical_or, np.isfinite(state.since_s))
         unseen = before.copy()
         unseen[: p.n_compared] &= waiting | ~state.good
         for w in np.flatnonzero(state.word_good):

@@ -6,11 +6,15 @@ import tomllib
 from typing import Any
 
 import pytest
-from alarm_plant import Plant
+from alarm_plant import LABELS, Plant, small_topology
 from pydantic import ValidationError
 
-from opcua_bms.alarms import default_rules, load_rules
+from opcua_bms.alarms import AlarmEngine, Device, default_rules, load_rules
 from opcua_bms.model.alarm import What
+from opcua_bms.model.image import Image, ScanInfo
+from opcua_bms.model.layout import Layout
+from opcua_bms.model.quality import Quality
+from opcua_bms.model.topology import ClusterShape, PackShape, StackShape, Topology
 
 ALARM = "BMS.Stack1.Cluster02.Alarms.CellVoltage"
 
@@ -123,3 +127,26 @@ def test_one_condition_has_one_kind() -> None:
     """Two rules of one condition must agree about its type."""
     with pytest.raises(ValueError, match="is of kind"):
         Plant({"cell-under-voltage": {"kind": "CellTemperatureAlarmType"}})
+
+
+@pytest.mark.parametrize("sources", [set(), {"bits"}, {"limit"}, {"communication"}])
+@pytest.mark.parametrize(
+    "topology",
+    [
+        small_topology(),
+        Topology((StackShape(()),)),
+        Topology((StackShape((ClusterShape((), 10), ClusterShape((), 10, 1, False))),)),
+        Topology((StackShape((ClusterShape((PackShape(0, 0),), 10),)), StackShape(()))),
+    ],
+)
+def test_any_selection_of_rules_runs_on_any_plant(sources: set[str], topology: Topology) -> None:
+    """A site that turns rules off, or has no cells, sensors or clusters, must still be served."""
+    layout = Layout.of(topology)
+    rules = [rule for rule in default_rules() if rule.source in sources]
+    engine = AlarmEngine(topology, layout, rules, LABELS, [Device("master")])
+    image = Image.blank(layout, ScanInfo(1, 10.0, 1, 1.0), Quality.GOOD)
+    image.values[:] = 0.0
+    state, _ = engine.step(engine.initial(b"\x00" * 8), image.freeze(), 10.0, 1)
+    state = engine.restore(engine.header(state), engine.rows(state), 10.0, 1)
+    engine.step(state, image, 11.0, 1_000_000_001)
+    assert not [i.id for i in engine.infos if ".Cluster02." in i.id and not topology.installed[1]]
