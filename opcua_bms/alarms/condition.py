@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from operator import attrgetter
+from typing import NamedTuple
 
 from opcua_bms.model.alarm import (
     NOWHERE,
@@ -23,8 +24,7 @@ KNOWN_EVENT_IDS = 16
 """How many event ids of one activation a client may still refer to."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """What the debounced signals say of one condition: its level, and what goes into the event if that is new."""
 
     level: Level
@@ -37,8 +37,7 @@ class Finding:
     active_for_s: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Stamp:
+class Stamp(NamedTuple):
     """Time (ns UTC) and id of the event that a step makes, if it makes one."""
 
     now_ns: int

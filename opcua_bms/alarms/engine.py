@@ -195,7 +195,7 @@ class AlarmEngine:
         for c in sorted({*found, *turned}):
             w = flipped[c] if c in flipped else p.word_of(c)
             good = bool(state.good[c]) if c < p.n_compared else bool(state.word_good[w])
-            if c in found and changes.judge(c, replace(found[c], first_out=True) if c in first else found[c], good):
+            if c in found and changes.judge(c, found[c]._replace(first_out=True) if c in first else found[c], good):
                 continue
             if changes.current(c).good is not good:
                 changes.set_quality(c, good)
