@@ -307,6 +307,8 @@ class GuardedProcessor(Processor):
         self._closing = True
         channel = self._connection
         self.gate.forget_channel(channel.security_token.ChannelId)
+        if channel.unfinished:
+            self.gate.memory.expect()
         channel.close()
         session = self.guarded_session
         if session is None:

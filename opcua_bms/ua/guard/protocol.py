@@ -176,6 +176,7 @@ class Protocol(OPCUAProtocol):
 
     def _close_deaf(self, connection: Protocol) -> None:
         self.gate.incidents.report("client_does_not_read", connection.address)
+        self.gate.memory.expect()
         connection.abort()
 
     def _fail(self, code: int) -> None:
@@ -192,8 +193,9 @@ class Protocol(OPCUAProtocol):
         """Send what is left, then close: a close with unread input would reset the connection and lose the ERR."""
         self._ended = True
         self._writable.set()
-        if self.processor is not None:
+        if self.processor is not None and self.processor.channel.unfinished:
             self.processor.channel.release()
+            self.gate.memory.expect()
         transport = self.transport
         if transport is None or transport.is_closing():
             return

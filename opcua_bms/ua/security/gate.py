@@ -18,6 +18,7 @@ from opcua_bms.clock import Clock, SystemClock
 from opcua_bms.errors import OpcuaBmsError
 from opcua_bms.ua.guard.channel import Pool
 from opcua_bms.ua.guard.limits import GuardLimits
+from opcua_bms.ua.guard.memory import MemoryRelief
 from opcua_bms.ua.security.audit import AuditKind, AuditRecord, AuditTrail
 from opcua_bms.ua.security.certificates import der, thumbprint
 from opcua_bms.ua.security.identity import Authenticator
@@ -65,6 +66,7 @@ class Gate:
         self.trail = AuditTrail(self.clock, self.audit_path)
         self.rules: AccessRules = self.settings.access_rules()
         self.authenticator = Authenticator(self.settings, self.clock, self.incidents, self.users, self.user_store)
+        self.memory = MemoryRelief()
         self.unfinished = Pool(self.limits.unfinished_total)
         self._channels: set[int] = set()
         self._told: tuple[str, ...] = ()
