@@ -88,7 +88,7 @@ class Attributes(AttributeService):
     ) -> ua.DataValue:
         """One item; never raises."""
         try:
-            value = self._read(item, user)
+            value = self.current(item, user)
         except RefusedError as e:
             return failed(e.code)
         except Exception:
@@ -96,7 +96,8 @@ class Attributes(AttributeService):
             return failed(C.BadInternalError)
         return _with_times(value, times, now, item.AttributeId == A.Value)
 
-    def _read(self, item: ua.ReadValueId, user: User | None) -> ua.DataValue:
+    def current(self, item: ua.ReadValueId, user: User | None) -> ua.DataValue:
+        """What an item holds, as it is held; RefusedError, or whatever a computed value raises."""
         node = self._visible(item.NodeId, user)
         attribute = item.AttributeId
         if not 1 <= attribute <= _LAST_ATTRIBUTE:

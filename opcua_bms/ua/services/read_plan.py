@@ -20,7 +20,7 @@ from asyncua.crypto.permission_rules import User
 from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.ua_binary import struct_to_binary, variant_to_binary
 
-from opcua_bms.ua.services.attribute import READ_BIT
+from opcua_bms.ua.services.attribute import READ_BIT, RefusedError
 from opcua_bms.ua.services.read_request import Item, parse
 from opcua_bms.ua.services.scalar_rows import NO_BIT, SERVER, SOURCE, STATUS, TIMES, VALUE, ScalarRows, SmallScalar
 from opcua_bms.ua.space.binding import Binding, Kind
@@ -172,7 +172,7 @@ class ReadPlanner:
         if item.attribute == _VALUE_ATTRIBUTE and not item.index_range and item.encoding is None:
             binding = self._readable(item, user)
         if binding is None or binding.kind in (Kind.NONE, Kind.COMPUTED):
-            return self._generic(item, wanted, user)
+            return self._generic(item, wanted, times, user)
         if binding.kind in (Kind.SLOT, Kind.BIT):
             return binding
         if binding.kind is Kind.CONSTANT:
@@ -193,10 +193,21 @@ class ReadPlanner:
             return None
         return binding
 
-    def _generic(self, item: Item, wanted: int, user: User) -> Encoder:
+    def _generic(self, item: Item, wanted: int, times: int, user: User) -> Encoder:
+        """Whatever it is; the encoding is kept as long as the node holds the same DataValue."""
         service, node = self._iserver.attribute_service, item.read_value_id
-        times = ua.TimestampsToReturn(wanted)
-        return lambda: struct_to_binary(service.read_one(node, times, user, datetime.now(UTC)))
+        kept = _Encoded(times if item.attribute == _VALUE_ATTRIBUTE else times & ~SOURCE)
+
+        def encode() -> bytes:
+            try:
+                return kept.encode(service.current(node, user))
+            except RefusedError as e:
+                return _STATUS.pack(STATUS, e.code)
+            except Exception:  # told and logged by the service
+                value = service.read_one(node, ua.TimestampsToReturn(wanted), user, datetime.now(UTC))
+                return struct_to_binary(value)
+
+        return encode
 
     def _array(self, binding: Binding, times: int) -> bytes:
         """An array of the store; encoded once per commit, whoever asks."""
@@ -233,22 +244,40 @@ def _encode_array(store: ValueStore, binding: Binding, times: int) -> bytes:
     return b"".join(parts)
 
 
+class _Encoded:
+    """A DataValue that hardly ever changes, encoded but for its timestamps."""
+
+    def __init__(self, times: int) -> None:
+        self._times = times
+        self._value: ua.DataValue | None = None
+        self._body = b""
+        self._source = self._server = 0
+
+    def encode(self, value: ua.DataValue) -> bytes:
+        """The value with the wanted timestamps; the time of reading for those that it lacks."""
+        if value is not self._value:
+            self._keep(value)
+        times = self._times
+        now = self._server or filetime(time.time_ns())
+        body = self._body
+        if times & SOURCE:
+            body += _TICKS.pack(self._source or now)
+        return body + _TICKS.pack(now) if times & SERVER else body
+
+    def _keep(self, value: ua.DataValue) -> None:
+        status = value.StatusCode.value if value.StatusCode is not None else 0
+        good = status < BAD
+        body = bytes([STATUS | self._times | (VALUE if good else 0)])
+        if good:
+            body += variant_to_binary(value.Value or ua.Variant())
+        self._body = body + struct.pack("<I", status)
+        self._source, self._server = _ticks(value.SourceTimestamp), _ticks(value.ServerTimestamp)
+        self._value = value
+
+
 def _constant(value: ua.DataValue, times: int) -> Encoder:
-    """A constant, encoded but for its timestamps."""
-    status = value.StatusCode.value if value.StatusCode is not None else 0
-    good = status < BAD
-    head = bytes([STATUS | times | (VALUE if good else 0)])
-    if good:
-        head += variant_to_binary(value.Value or ua.Variant())
-    head += struct.pack("<I", status)
-    source, server = _ticks(value.SourceTimestamp), _ticks(value.ServerTimestamp)
-
-    def encode() -> bytes:
-        now = server or filetime(time.time_ns())
-        stamps = _TICKS.pack(source or now) if times & SOURCE else b""
-        return head + stamps + (_TICKS.pack(now) if times & SERVER else b"")
-
-    return encode
+    kept = _Encoded(times)
+    return lambda: kept.encode(value)
 
 
 def _ticks(when: datetime | None) -> int:
