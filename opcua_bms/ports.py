@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Collection, Sequence
+from typing import Protocol, runtime_checkable
 
 from opcua_bms.model.alarm import ConditionState, Operation, Result, Transition
+from opcua_bms.model.journal import JournalBatch, Recorded, Saved
 from opcua_bms.model.snapshot import Snapshot
 
 
 class Sink(Protocol):
-    """Whoever shows snapshots: server, history, web. Called on the event loop once per scan; must not raise or wait."""
+    """Whoever shows snapshots: server, history, web. Called on the event loop once per scan; must not raise or wait.
+
+    Values come at once. Conditions and transitions that are not on disk yet are left out; they follow through
+    ConditionSink, which a sink that cares for them is too.
+    """
 
     def publish(self, snapshot: Snapshot) -> None:
         """Take over one frozen snapshot."""
 
 
+@runtime_checkable
 class ConditionSink(Protocol):
-    """Whoever shows conditions that change between two scans. Called on the event loop; must not raise or wait."""
+    """Whoever shows conditions once they are on disk. Called on the event loop; must not raise or wait."""
 
     def publish_conditions(self, conditions: Sequence[ConditionState], transitions: Sequence[Transition]) -> None:
         """Take over the present conditions (parallel to the engine's infos) and what led to them, in order."""
@@ -29,6 +35,46 @@ class AlarmOperations(Protocol):
     async def operate(self, operation: Operation) -> Result:
         """Carry out one command.
 
-        When it returns, the change is on disk where there is a journal, and every ConditionSink has been given its
-        transitions. Operations and scans apply in the order in which they came; a refused one changes nothing.
+        When it returns Good, the change is in the journal, and every ConditionSink has been given its transitions.
+        GOOD_COMPLETES_ASYNCHRONOUSLY: the same, but the disk refuses; a power cut now would undo the command.
+        Operations and scans apply in the order in which they came; a refused one changes nothing.
         """
+
+
+class Journal(Protocol):
+    """Whoever remembers alarms over the end of the process. One caller at a time for all but `transitions`.
+
+    StorageError: the disk or the file refuses; nothing of the call was done, and it can be repeated.
+    """
+
+    async def restore(self) -> Saved | None:
+        """The engine's memory after the last batch, None if there is none; call it first, and once.
+
+        A damaged journal is set aside and counts as none. StorageError: it is there but cannot be read, or another
+        process has it.
+        """
+
+    async def append(self, batch: JournalBatch) -> None:
+        """Return when the batch is on disk, whole."""
+
+    async def transitions(
+        self,
+        since_ns: int = 0,
+        until_ns: int | None = None,
+        *,
+        sources: Collection[str] | None = None,
+        after: int | None = None,
+        limit: int = 1000,
+        newest_first: bool = False,
+    ) -> Sequence[Recorded]:
+        """Up to `limit` transitions with since_ns <= time < until_ns (UTC), in the order of their sequence numbers.
+
+        `sources` are the ConditionInfo.source wanted (None: all). The next page: `after` the last sequence number
+        of this one, in the same direction.
+        """
+
+    async def set_aside(self, reason: str) -> None:
+        """Begin anew: nothing of what is there makes sense; it is kept for whoever wants to look at it."""
+
+    async def close(self) -> None:
+        """Let go of the file; what was appended is there."""

@@ -201,6 +201,19 @@ class OpcUa(Section):
         return text
 
 
+class Alarms(Section):
+    """The alarm rules that differ from the defaults, and the journal."""
+
+    rules: dict[str, Any] = {}
+    """changes to the default rules; checked by the rules themselves"""
+    journal: str = ""
+    """file that remembers alarms (relative to this file); default: the state directory's alarms.sqlite"""
+    keep_days: Annotated[float, Field(ge=1, le=36_525)] = 1826.0
+    """older transitions are forgotten; the present states never are"""
+    keep_transitions: Annotated[int, Field(ge=1_000, le=100_000_000)] = 1_000_000
+    """at most; one takes about 1 kB"""
+
+
 class Config(Section):
     """The whole file."""
 
@@ -209,5 +222,4 @@ class Config(Section):
     opcua: OpcUa = OpcUa()
     stacks: Annotated[list[Stack], Field(min_length=1)]
     devices: Annotated[list[Device], Field(min_length=1)]
-    alarms: dict[str, Any] = {}
-    """changes to the default alarm rules; checked by the rules themselves"""
+    alarms: Alarms = Alarms()

@@ -84,6 +84,7 @@ class Result(IntEnum):
     """Answer to a command; the number is the OPC UA StatusCode (Part 9 §5.13, Part 4 §7.39)."""
 
     GOOD = 0x00000000
+    GOOD_COMPLETES_ASYNCHRONOUSLY = 0x002E0000  # GoodCompletesAsynchronously: done, but not on disk yet
     METHOD_INVALID = 0x80750000  # BadMethodInvalid: this condition has no such state
     INVALID_STATE = 0x80AF0000  # BadInvalidState: not latched, still active, or not acknowledged and confirmed
     NODE_ID_INVALID = 0x80330000  # BadNodeIdInvalid: no such condition

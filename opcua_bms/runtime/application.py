@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import time
 from collections.abc import Sequence
 
@@ -14,12 +13,12 @@ from opcua_bms.acquire.settings import DeviceSettings
 from opcua_bms.alarms.engine import AlarmEngine
 from opcua_bms.alarms.plan import Device
 from opcua_bms.alarms.rules import Rule
-from opcua_bms.model.alarm import Operation, Result
 from opcua_bms.model.image import Image
 from opcua_bms.pipeline import Pipeline
-from opcua_bms.ports import Sink
+from opcua_bms.ports import ConditionSink, Journal, Sink
 from opcua_bms.reduce import Reducer
 from opcua_bms.reduce.reducer import ReduceSettings
+from opcua_bms.runtime.alarm_desk import AlarmDesk
 from opcua_bms.runtime.plant import Plant
 from opcua_bms.server.app import BmsServer, build_server
 from opcua_bms.server.app import Plant as ServedPlant
@@ -39,28 +38,31 @@ def alarm_engine(plant: Plant, rules: Sequence[Rule]) -> AlarmEngine:
 
 
 class Application:
-    """One site, from its devices to its clients."""
+    """One site, from its devices to its clients; `journal` remembers its alarms."""
 
-    def __init__(self, plant: Plant, rules: Sequence[Rule], settings: ServerSettings) -> None:
+    def __init__(self, plant: Plant, rules: Sequence[Rule], settings: ServerSettings, journal: Journal) -> None:
         self.plant = plant
         self._settings = settings
         scan = plant.config.scan
         bound = bound_slots(plant.devices, plant.layout)
         reducing = ReduceSettings(scan.required_share, scan.least_share)
         self.engine = alarm_engine(plant, rules)
-        self._pipeline = Pipeline(Reducer(plant.topology, plant.layout, bound, plant.steps, reducing), self.engine)
-        self._state = self.engine.initial(os.urandom(8))
         self._bound = bound
         self._pace = SystemPace()
+        pipeline = Pipeline(Reducer(plant.topology, plant.layout, bound, plant.steps, reducing), self.engine)
+        self.alarms = AlarmDesk(pipeline, journal, self._pace)
         self.server: BmsServer | None = None
         self._sinks: list[Sink] = []
 
     def add_sink(self, sink: Sink) -> None:
         """Show every snapshot to `sink` too; the server comes first."""
         self._sinks.append(sink)
+        if isinstance(sink, ConditionSink):
+            self.alarms.add_sink(sink)
 
     async def start(self) -> BmsServer:
-        """Open the endpoint; values are BadWaitingForInitialData until the first scan."""
+        """Open the endpoint; values are BadWaitingForInitialData until the first scan, alarms are as they were."""
+        await self.alarms.restore()
         plant, bound = self.plant, self._bound
         served = ServedPlant(
             plant.topology,
@@ -72,10 +74,12 @@ class Application:
             [device.name for device in plant.devices],
             self.engine.infos,
         )
-        server = await build_server(self._settings, served, operations=self)
+        server = await build_server(self._settings, served, operations=self.alarms)
+        server.publish_conditions(self.alarms.conditions, ())
         await server.start()
         self.server = server
         self._sinks.insert(0, server)
+        self.alarms.add_sink(server)
         gc.freeze()  # what start-up made stays: a collection need not look at it again
         return server
 
@@ -97,18 +101,12 @@ class Application:
 
     async def stop(self, reason: str) -> None:
         """Tell clients, and close."""
+        await self.alarms.flush()
         if self.server is not None:
             await self.server.stop(reason)
-
-    async def operate(self, operation: Operation) -> Result:
-        """Carry out an operator's command between two scans (ports.AlarmOperations)."""
-        clock = self._pace
-        self._state, result, transitions = self.engine.apply(self._state, operation, clock.monotonic(), clock.utc_ns())
-        if transitions and self.server is not None:
-            self.server.publish_conditions(self._state.conditions, transitions)
-        return result
+        await self.alarms.close()
 
     def _on_image(self, image: Image) -> None:
-        self._state, snapshot = self._pipeline.advance(self._state, image)
+        snapshot = self.alarms.advance(image)
         for sink in self._sinks:
             sink.publish(snapshot)

@@ -140,13 +140,14 @@ def _devices(settings: DemoSettings, found: list[dict[str, Any]]) -> Sequence[De
 
 
 async def _started(settings: DemoSettings) -> Application:
+    from opcua_bms.journal import MemoryJournal
     from opcua_bms.runtime.ready import Ready
     from opcua_bms.runtime.serve import application, describe
 
     wanted = settings.endpoint or DEFAULT_ENDPOINT
     for endpoint in (wanted, ANY_PORT):
         config, document = configuration(settings, usual(settings), endpoint)
-        app = application(config, document, Path.cwd())
+        app = application(config, document, Path.cwd(), journal=MemoryJournal())
         app.add_sink(Ready(partial(describe, app)))
         try:
             await app.start()

@@ -11,11 +11,13 @@ from pathlib import Path
 import structlog
 
 from opcua_bms.config.load import load
-from opcua_bms.config.models import Config
+from opcua_bms.config.models import Alarms, Config
 from opcua_bms.config.rules import rules_of
 from opcua_bms.document import Document
+from opcua_bms.journal import Retention, SqliteJournal
 from opcua_bms.model.image import DeviceState
 from opcua_bms.model.snapshot import Snapshot
+from opcua_bms.ports import Journal
 from opcua_bms.runtime.application import Application
 from opcua_bms.runtime.loop import until
 from opcua_bms.runtime.plant import build_plant
@@ -42,12 +44,20 @@ def read(path: Path, overrides: Overrides) -> tuple[Config, Document]:
     return load(path, environment)
 
 
-def application(config: Config, document: Document, base: Path, *, demo_access: bool = False) -> Application:
-    """Everything built and checked, nothing started."""
+def application(
+    config: Config, document: Document, base: Path, *, demo_access: bool = False, journal: Journal | None = None
+) -> Application:
+    """Everything built and checked, nothing started. `journal`: other than the one of the configuration."""
     plant = build_plant(config, document, base)
     rules = rules_of(config, document)
     settings = server_settings(config.opcua, Stores.of(config.opcua, base, state_directory()), demo_access=demo_access)
-    return Application(plant, rules, settings)
+    return Application(plant, rules, settings, journal or journal_of(config.alarms, base))
+
+
+def journal_of(alarms: Alarms, base: Path) -> SqliteJournal:
+    """The journal of a configuration, not opened yet."""
+    path = base / alarms.journal if alarms.journal else state_directory() / "alarms.sqlite"
+    return SqliteJournal(path, Retention(alarms.keep_days, alarms.keep_transitions))
 
 
 def describe(app: Application, snapshot: Snapshot) -> str:
