@@ -20,6 +20,7 @@ from opcua_bms.model.snapshot import Snapshot
 from opcua_bms.ports import Journal
 from opcua_bms.runtime.application import Application
 from opcua_bms.runtime.loop import until
+from opcua_bms.runtime.notify import Systemd
 from opcua_bms.runtime.plant import build_plant
 from opcua_bms.runtime.ready import Ready
 from opcua_bms.runtime.security import Stores, server_settings
@@ -77,10 +78,13 @@ def describe(app: Application, snapshot: Snapshot) -> str:
 async def serve(app: Application, stop: asyncio.Event) -> None:
     """Serve until `stop`; clients are told before the sockets close."""
     app.add_sink(Ready(partial(describe, app)))
+    systemd = Systemd()
+    app.add_sink(systemd)
     server = await app.start()
     _log.info("serving", endpoint=server.endpoint_url, devices=len(app.plant.devices))
     try:
         await until(stop, app.run())
     finally:
+        systemd.stopping()
         await app.stop("the operator stopped the server")
         _log.info("stopped")
