@@ -11,7 +11,7 @@ import pytest
 from asyncua import ua
 from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.status_codes import StatusCodes
-from ua_fixture import Plant, served
+from ua_fixture import Plant, served, standard
 from wire_session import Wire, wire
 
 from opcua_bms.ua.server import UaServer
@@ -53,14 +53,16 @@ async def add_real_nodes(server: UaServer, plant: Plant) -> None:
         shape = [] if not isinstance(value, list) else ua.get_shape(value)
         await node.write_value_rank(ua.ValueRank(len(shape)) if shape else ua.ValueRank.Scalar)
         if shape:
-            await node.write_array_dimensions(shape)
+            await node.write_attribute(
+                AttributeIds.ArrayDimensions, ua.DataValue(ua.Variant(shape, T.UInt32, is_array=True))
+            )
         if name not in ("Constant", "Hidden"):
             await node.set_writable()
     hidden = server.iserver.aspace[plant.id("Real.Hidden")].attributes
     for attribute in (AttributeIds.AccessLevel, AttributeIds.UserAccessLevel):
         hidden[attribute].value = ua.DataValue(ua.Variant(0, T.Byte))
     number = await objects.add_variable(plant.id("Real.Number"), f"{plant.index}:Number", ua.Variant(1, T.Int16))
-    await number.write_attribute(AttributeIds.DataType, ua.DataValue(ua.Variant(ua.NodeId(26), T.NodeId)))
+    await number.write_attribute(AttributeIds.DataType, ua.DataValue(ua.Variant(standard(26), T.NodeId)))
     await number.set_writable()
 
 
@@ -80,7 +82,7 @@ def plant(plant_server: tuple[UaServer, Plant]) -> Plant:
     return plant_server[1]
 
 
-async def read(client: Wire, *items: ua.ReadValueId, times: int = 2, max_age: float = 0.0) -> list[ua.DataValue]:
+async def read(client: Wire, *items: ua.ReadValueId, times: int = 2, max_age: float = 0.0) -> list[Any]:
     params = ua.ReadParameters(max_age, ua.TimestampsToReturn(times), list(items))
     response = await client.request(ua.ReadRequest(Parameters=params))
     return list(response.Results)
@@ -127,19 +129,19 @@ async def test_timestamps_to_return(client: Wire, plant: Plant, path: str, times
     [
         (ua.ReadParameters(0.0, ua.TimestampsToReturn.Both, []), StatusCodes.BadNothingToDo),
         (
-            ua.ReadParameters(-1.0, ua.TimestampsToReturn.Both, [value_of(ua.NodeId(2258))]),
+            ua.ReadParameters(-1.0, ua.TimestampsToReturn.Both, [value_of(standard(2258))]),
             StatusCodes.BadMaxAgeInvalid,
         ),
         (
-            ua.ReadParameters(math.nan, ua.TimestampsToReturn.Both, [value_of(ua.NodeId(2258))]),
+            ua.ReadParameters(math.nan, ua.TimestampsToReturn.Both, [value_of(standard(2258))]),
             StatusCodes.BadMaxAgeInvalid,
         ),
         (
-            ua.ReadParameters(0.0, ua.TimestampsToReturn.Invalid, [value_of(ua.NodeId(2258))]),
+            ua.ReadParameters(0.0, ua.TimestampsToReturn.Invalid, [value_of(standard(2258))]),
             StatusCodes.BadTimestampsToReturnInvalid,
         ),
         (
-            ua.ReadParameters(0.0, ua.TimestampsToReturn.Both, [value_of(ua.NodeId(2258))] * 51),
+            ua.ReadParameters(0.0, ua.TimestampsToReturn.Both, [value_of(standard(2258))] * 51),
             StatusCodes.BadTooManyOperations,
         ),
     ],
@@ -162,7 +164,7 @@ async def test_items_fail_one_by_one(client: Wire, plant: Plant, items: int) -> 
         value_of(plant.id("Line1.Tag001"), "x"),
         value_of(plant.id("Line1.Tag001"), "0"),
         value_of(plant.id("Real.Hidden")),
-        value_of(ua.NodeId(4711, 0)),
+        value_of(standard(4711)),
     )
     assert all(result.StatusCode.is_good() for result in results[:items])
     assert [int(result.StatusCode.value) for result in results[items:]] == [
@@ -344,10 +346,11 @@ async def test_ranged_write_changes_the_range_only(client: Wire, plant: Plant) -
 async def test_status_and_timestamps_are_not_written(client: Wire, plant: Plant) -> None:
     """§5.11.4.2: AccessLevel without StatusWrite and TimestampWrite means BadWriteNotSupported, not 'ignored'."""
     variant = ua.Variant(1.0, T.Double)
+    now: Any = datetime.now(UTC)
     values = (
-        ua.DataValue(variant, StatusCode=ua.StatusCode(BAD)),
-        ua.DataValue(variant, SourceTimestamp=datetime.now(UTC)),
-        ua.DataValue(variant, ServerTimestamp=datetime.now(UTC)),
+        ua.DataValue(variant, StatusCode=ua.StatusCode(ua.UInt32(BAD))),
+        ua.DataValue(variant, SourceTimestamp=now),
+        ua.DataValue(variant, ServerTimestamp=now),
         ua.DataValue(variant),
     )
     items = [ua.WriteValue(plant.id("Real.Double"), AttributeIds.Value, None, value) for value in values]
@@ -380,7 +383,7 @@ async def test_write_to_an_instance_reaches_its_handler(client: Wire, server: Ua
         assert value.Value is not None
         taken.append((binding.instance, value.Value.Value))
         if value.Value.Value > 9:
-            raise ua.UaStatusCodeError(StatusCodes.BadOutOfRange)
+            raise ua.UaStatusCodeError(StatusCodes.BadOutOfRange)  # type: ignore[no-untyped-call]  # untyped there
         return ua.StatusCode()
 
     server.space.write_handler = handler

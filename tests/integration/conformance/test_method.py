@@ -9,7 +9,7 @@ import pytest
 from asyncua import ua
 from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.status_codes import StatusCodes
-from ua_fixture import Plant, served
+from ua_fixture import Plant, served, standard
 from wire_session import Wire, wire
 
 from opcua_bms.ua.server import UaServer
@@ -36,14 +36,14 @@ class Machine:
         session = caller()
         self.calls.append((object_id, speed.Value, names.Value, session is not None and session.external))
         if speed.Value > 100:
-            raise ua.UaStatusCodeError(StatusCodes.BadOutOfRange)
+            raise ua.UaStatusCodeError(StatusCodes.BadOutOfRange)  # type: ignore[no-untyped-call]  # untyped there
         if speed.Value < 0:
             raise ValueError("a handler's own mistake")
         return [ua.Variant(speed.Value * 2, T.Double)]
 
     def plain(self, object_id: ua.NodeId) -> ua.StatusCode:
         self.calls.append((object_id, caller() is not None))
-        return ua.StatusCode(StatusCodes.GoodNoData)
+        return ua.StatusCode(ua.UInt32(StatusCodes.GoodNoData))
 
     async def reset(self, object_id: ua.NodeId) -> None:
         self.calls.append((object_id,))
@@ -57,15 +57,15 @@ async def made() -> AsyncIterator[tuple[UaServer, Plant, Machine]]:
         ns, nodes = plant.index, server.server.nodes
         kind = await nodes.base_object_type.add_object_type(plant.id("MachineType"), f"{ns}:MachineType")
         arguments = [
-            ua.Argument("Speed", ua.NodeId(11), -1, [], ua.LocalizedText("rpm")),
-            ua.Argument("Names", ua.NodeId(12), 1, [0], ua.LocalizedText()),
+            ua.Argument("Speed", standard(11), -1, [], ua.LocalizedText("rpm")),
+            ua.Argument("Names", standard(12), 1, [0], ua.LocalizedText()),
         ]
-        results = [ua.Argument("Twice", ua.NodeId(11), -1, [], ua.LocalizedText())]
+        results = [ua.Argument("Twice", standard(11), -1, [], ua.LocalizedText())]
         method = await kind.add_method(plant.id("MachineType.Start"), f"{ns}:Start", None, arguments, results)
-        await method.add_reference(ua.NodeId(78), ua.NodeId(37))
+        await method.add_reference(standard(78), standard(37))
         plain = await kind.add_method(plant.id("MachineType.Plain"), f"{ns}:Plain", None, [], [])
-        await plain.add_reference(ua.NodeId(78), ua.NodeId(37))
-        instance = await nodes.objects.add_object(plant.id("Machine"), f"{ns}:Machine", kind)
+        await plain.add_reference(standard(78), standard(37))
+        instance = await nodes.objects.add_object(plant.id("Machine"), f"{ns}:Machine", kind.nodeid)
         machine.type_id, machine.declaration, machine.instance = kind.nodeid, method.nodeid, instance.nodeid
         machine.instance_method = (await instance.get_child(f"{ns}:Start")).nodeid
         locked = await instance.add_method(plant.id("Machine.Locked"), f"{ns}:Locked", None, [], [])
@@ -155,7 +155,7 @@ async def test_what_a_handler_raises(client: Wire, machine: Machine, speed: floa
 
 async def test_method_must_belong_to_the_object(client: Wire, plant: Plant, machine: Machine) -> None:
     """§5.12.2.4: a right on one object must not be a right on all."""
-    acknowledge, shelve = ua.NodeId(9111), ua.NodeId(2949)
+    acknowledge, shelve = standard(9111), standard(2949)
     for object_id, method_id, code in (
         (plant.id("Line1"), machine.declaration, StatusCodes.BadMethodInvalid),
         (plant.id("Line1"), plant.id("Line2.Reset"), StatusCodes.BadMethodInvalid),

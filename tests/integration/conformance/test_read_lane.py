@@ -89,7 +89,7 @@ async def test_another_token_is_refused(client: Wire, plant: Plant) -> None:
     await client.request(request(plant, 1))
     protocol = client.client.uaclient.protocol
     own = protocol.authentication_token
-    protocol.authentication_token = ua.NodeId(bytes(32), ua.Int16(0), ua.NodeIdType.ByteString)
+    protocol.authentication_token = ua.NodeId(ua.ByteString(bytes(32)), ua.Int16(0), ua.NodeIdType.ByteString)
     try:
         with pytest.raises(ua.UaStatusCodeError) as caught:
             await client.request(request(plant, 1))

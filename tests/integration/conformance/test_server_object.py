@@ -16,12 +16,13 @@ from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.object_ids import ObjectIds
 from asyncua.ua.status_codes import StatusCodes
 from subscription_rig import item
-from ua_fixture import Plant, served
+from ua_fixture import Plant, served, standard
 from wire_session import Wire, wire
 
 from opcua_bms.errors import AddressInUseError
 from opcua_bms.ua.server import UaServer
 from opcua_bms.ua.settings import BuildInfo, Limits, ServerSettings
+from opcua_bms.ua.space.standard import value_of
 
 pytestmark = pytest.mark.integration
 T = ua.VariantType
@@ -55,7 +56,7 @@ def server(plant_server: tuple[UaServer, Plant]) -> UaServer:
 
 
 async def values(client: Wire, *ids: int) -> list[Any]:
-    items = [ua.ReadValueId(NodeId=ua.NodeId(number), AttributeId=AttributeIds.Value) for number in ids]
+    items = [ua.ReadValueId(NodeId=standard(number), AttributeId=AttributeIds.Value) for number in ids]
     params = ua.ReadParameters(0.0, ua.TimestampsToReturn.Both, items)
     results = (await client.request(ua.ReadRequest(Parameters=params))).Results
     for number, result in zip(ids, results, strict=True):
@@ -65,7 +66,7 @@ async def values(client: Wire, *ids: int) -> list[Any]:
 
 async def test_nothing_below_server_is_null(client: Wire) -> None:
     """A null MaxBrowseContinuationPoints made a PLC vendor's client give up."""
-    todo, seen = [client.client.get_node(ua.NodeId(ObjectIds.Server))], set()
+    todo, seen = [client.client.get_node(standard(ObjectIds.Server))], set()
     nulls = []
     while todo:
         for child in await todo.pop().get_children():
@@ -139,7 +140,7 @@ async def test_time_and_state(client: Wire) -> None:
 async def test_service_level_is_told_to_subscribers(client: Wire, server: UaServer) -> None:
     """Part 4 §6.6.2.4.2: redundant clients switch over by it."""
     subscription = await client.subscribe()
-    await client.monitor(subscription, item(ua.NodeId(ObjectIds.Server_ServiceLevel), 1))
+    await client.monitor(subscription, item(standard(ObjectIds.Server_ServiceLevel), 1))
     assert (await client.values(1))[1][0].Value == ua.Variant(255, T.Byte)
     await server.set_service_level(180)
     assert (await client.values(1))[1][0].Value == ua.Variant(180, T.Byte)
@@ -192,7 +193,7 @@ async def test_ended_sessions_are_counted(client: Wire, server: UaServer) -> Non
 
 async def test_diagnostics_can_be_switched_off(client: Wire) -> None:
     """Part 5 §6.3.3: EnabledFlag is writable; nothing is shown while it is false."""
-    flag = ua.NodeId(ObjectIds.Server_ServerDiagnostics_EnabledFlag)
+    flag = standard(ObjectIds.Server_ServerDiagnostics_EnabledFlag)
 
     async def switch(on: bool) -> None:
         value = ua.WriteValue(flag, AttributeIds.Value, None, ua.DataValue(ua.Variant(on, T.Boolean)))
@@ -202,7 +203,7 @@ async def test_diagnostics_can_be_switched_off(client: Wire) -> None:
     await switch(False)
     try:
         shown = [
-            ua.ReadValueId(NodeId=ua.NodeId(number), AttributeId=AttributeIds.Value)
+            ua.ReadValueId(NodeId=standard(number), AttributeId=AttributeIds.Value)
             for number in (
                 ObjectIds.Server_ServerDiagnostics_ServerDiagnosticsSummary,
                 ObjectIds.Server_ServerDiagnostics_SubscriptionDiagnosticsArray,
@@ -220,7 +221,7 @@ async def test_what_is_not_supported_is_not_there(client: Wire) -> None:
     """A method that nobody serves would promise certificate management."""
     for number in (ObjectIds.ServerConfiguration, ObjectIds.PublishSubscribe, ObjectIds.Server_SetSubscriptionDurable):
         with pytest.raises(ua.uaerrors.BadNodeIdUnknown):
-            await client.client.get_node(ua.NodeId(number)).read_browse_name()
+            await client.client.get_node(standard(number)).read_browse_name()
 
 
 async def test_types_are_abstract_where_the_standard_says(client: Wire) -> None:
@@ -232,10 +233,10 @@ async def test_types_are_abstract_where_the_standard_says(client: Wire) -> None:
         (ObjectIds.HasComponent, False),
         (ObjectIds.Aggregates, True),
     ):
-        node = client.client.get_node(ua.NodeId(number))
+        node = client.client.get_node(standard(number))
         assert (await node.read_attribute(AttributeIds.IsAbstract)).Value.Value is abstract, number
-    node = client.client.get_node(ua.NodeId(ObjectIds.BaseDataVariableType))
-    assert await node.read_data_type() == ua.NodeId(24)
+    node = client.client.get_node(standard(ObjectIds.BaseDataVariableType))
+    assert await node.read_data_type() == standard(24)
 
 
 NODESET = Path(__file__).parents[2] / "foreign/node_modules/node-opcua-nodesets/nodesets/Opc.Ua.NodeSet2.xml"
@@ -244,14 +245,14 @@ NODESET = Path(__file__).parents[2] / "foreign/node_modules/node-opcua-nodesets/
 async def test_namespace_0_is_the_published_one(server: UaServer) -> None:
     """Every DataType, ValueRank and IsAbstract of the official NodeSet2, as far as it is installed here."""
     if not NODESET.exists():
-        assert server.iserver.aspace[ua.NodeId(63)].attributes[AttributeIds.IsAbstract].value.Value.Value is False
+        assert value_of(server.iserver.aspace[standard(63)], AttributeIds.IsAbstract) is False
         return
     ns = "{http://opcfoundation.org/UA/2011/03/UANodeSet.xsd}"
-    root = ET.parse(NODESET).getroot()  # noqa: S314 - the OPC Foundation's own file
+    root: Any = ET.parse(NODESET).getroot()  # noqa: S314 - the OPC Foundation's own file
     aliases = {e.get("Alias"): e.text for e in root.iter(f"{ns}Alias")}
     wrong = []
     for element in root:
-        node = server.iserver.aspace.get(ua.NodeId.from_string(element.get("NodeId", "i=0")))
+        node: Any = server.iserver.aspace.get(ua.NodeId.from_string(element.get("NodeId", "i=0")))
         if node is None:
             continue
         kind = element.tag.removeprefix(ns)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from asyncua import ua
 from asyncua.ua.status_codes import StatusCodes
-from ua_fixture import Plant, served
+from ua_fixture import Plant, served, standard
 from wire_session import Wire, wire
 
 from opcua_bms.ua.server import UaServer
@@ -16,8 +16,8 @@ from opcua_bms.ua.settings import Limits, ServerSettings
 
 pytestmark = pytest.mark.integration
 NULL = ua.NodeId()
-HIERARCHICAL, HAS_COMPONENT, HAS_PROPERTY, HAS_TYPE = ua.NodeId(33), ua.NodeId(47), ua.NodeId(46), ua.NodeId(40)
-HAS_CONDITION, AGGREGATES = ua.NodeId(9006), ua.NodeId(44)
+HIERARCHICAL, HAS_COMPONENT, HAS_PROPERTY, HAS_TYPE = standard(33), standard(47), standard(46), standard(40)
+HAS_CONDITION, AGGREGATES = standard(9006), standard(44)
 POINTS = 5
 ALL_FIELDS = 63
 
@@ -127,7 +127,7 @@ async def test_result_mask(client: Wire, plant: Plant, mask: int) -> None:
     assert (reference.NodeClass == ua.NodeClass.Variable) == bool(mask & 4)
     assert (reference.BrowseName.Name == "Kind") == bool(mask & 8)
     assert (reference.DisplayName.Text == "Kind") == bool(mask & 16)
-    assert (reference.TypeDefinition == ua.NodeId(68)) == bool(mask & 32)
+    assert (reference.TypeDefinition == standard(68)) == bool(mask & 32)
 
 
 async def test_items_fail_one_by_one(client: Wire, plant: Plant) -> None:
@@ -138,7 +138,7 @@ async def test_items_fail_one_by_one(client: Wire, plant: Plant) -> None:
         description(line),
         description(plant.id("Line7")),
         description(line, ReferenceTypeId=line),
-        description(line, ReferenceTypeId=ua.NodeId(4711)),
+        description(line, ReferenceTypeId=standard(4711)),
         description(line, BrowseDirection=ua.BrowseDirection.Invalid),
         most=3,
     )
@@ -155,9 +155,9 @@ async def test_items_fail_one_by_one(client: Wire, plant: Plant) -> None:
     ("what", "code"),
     [
         (request(), StatusCodes.BadNothingToDo),
-        (request(*[description(ua.NodeId(85))] * 21), StatusCodes.BadTooManyOperations),
-        (request(description(ua.NodeId(85)), view=ua.NodeId(85)), StatusCodes.BadViewIdUnknown),
-        (request(description(ua.NodeId(85)), view=ua.NodeId(4711)), StatusCodes.BadViewIdUnknown),
+        (request(*[description(standard(85))] * 21), StatusCodes.BadTooManyOperations),
+        (request(description(standard(85)), view=standard(85)), StatusCodes.BadViewIdUnknown),
+        (request(description(standard(85)), view=standard(4711)), StatusCodes.BadViewIdUnknown),
     ],
 )
 async def test_browse_refused_as_a_whole(client: Wire, what: ua.BrowseRequest, code: int) -> None:
@@ -246,7 +246,7 @@ async def translate(client: Wire, *paths: ua.BrowsePath) -> list[ua.BrowsePathRe
 
 async def test_translate(client: Wire, plant: Plant) -> None:
     """§5.9.4: how a client finds nodes that it knows by type."""
-    objects, line = ua.NodeId(85), plant.id("Line1")
+    objects, line = standard(85), plant.id("Line1")
     found = await translate(
         client,
         path(objects, "Line2", "Tag003", ua.QualifiedName("EURange", 0)),
@@ -313,7 +313,7 @@ async def test_cancel(client: Wire) -> None:
     await client.subscribe(1000.0)
     await client.next()
     waiting = client.publish()
-    await browse(client, description(ua.NodeId(85)))  # by its answer, the Publish request has been sent
+    await browse(client, description(standard(85)))  # by its answer, the Publish request has been sent
     handle = client.client.uaclient.protocol._request_handle
     response = await client.request(ua.CancelRequest(Parameters=ua.CancelParameters(handle)))
     assert response.Parameters.CancelCount == 1

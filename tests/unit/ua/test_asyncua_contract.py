@@ -134,7 +134,7 @@ def test_address_space_holds_its_nodes_in_one_dict() -> None:
 
 def test_attributes_and_nodes_have_the_fields_that_we_fill() -> None:
     """Lazy nodes are made without NodeData's __init__."""
-    assert set(vars(address_space.NodeData(ua.NodeId(1)))) == {"nodeid", "attributes", "references", "call"}
+    assert set(vars(address_space.NodeData(ua.NodeId(ua.Int32(1))))) == {"nodeid", "attributes", "references", "call"}
     held = address_space.AttributeValue(ua.DataValue())
     assert set(vars(held)) == {"value", "value_callback", "value_setter", "datachange_callbacks"}
 
@@ -199,7 +199,9 @@ def test_response_header_layout() -> None:
 def test_request_layout() -> None:
     """The lane reads the header of a ReadRequest itself."""
     request = ua.ReadRequest()
-    request.RequestHeader.AuthenticationToken = ua.NodeId(bytes(32), 0, ua.NodeIdType.ByteString)
+    request.RequestHeader.AuthenticationToken = ua.NodeId(
+        ua.ByteString(bytes(32)), ua.Int16(0), ua.NodeIdType.ByteString
+    )
     encoded = ua_binary.struct_to_binary(request)
     assert encoded[:4] == b"\x01\x00\x77\x02"
     assert encoded[4:43] == b"\x05\x00\x00\x20\x00\x00\x00" + bytes(32)
@@ -208,7 +210,7 @@ def test_request_layout() -> None:
 
 def test_data_value_encoding() -> None:
     """Rows are written with these bits (Part 6 §5.2.2.17)."""
-    value = ua.DataValue(ua.Variant(1.0, ua.VariantType.Float), ua.StatusCode(1), None, None)
+    value = ua.DataValue(ua.Variant(1.0, ua.VariantType.Float), ua.StatusCode(ua.UInt32(1)), None, None)
     assert ua_binary.struct_to_binary(value)[0] == 0x03
     value.Value = None
     assert ua_binary.struct_to_binary(value) == b"\x02\x01\x00\x00\x00"

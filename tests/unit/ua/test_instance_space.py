@@ -10,7 +10,7 @@ from asyncua import ua
 from asyncua.server.address_space import NodeData
 from hypothesis import given
 from hypothesis import strategies as st
-from ua_fixture import Plant
+from ua_fixture import Plant, standard
 
 from opcua_bms.errors import InternalError
 from opcua_bms.ua.space.binding import Kind
@@ -19,7 +19,11 @@ from opcua_bms.ua.space.instances import InstanceSpace
 from opcua_bms.ua.space.nodes import AddressSpace
 
 INDEX = 2
-OBJECTS, SERVER = ua.NodeId(85), ua.NodeId(2253)
+OBJECTS, SERVER = standard(85), standard(2253)
+
+
+def string(path: str, index: int = INDEX) -> ua.NodeId:
+    return ua.NodeId(ua.String(path), ua.Int16(index))
 
 
 @pytest.fixture
@@ -81,14 +85,14 @@ def test_unknown_paths(plant: Plant, space: InstanceSpace, path: str) -> None:
 def test_no_text_breaks_the_parser(text: str) -> None:
     """NodeIds come from clients."""
     plant = Plant(INDEX, tags=3)
-    InstanceSpace(plant.store, plant.families, INDEX).resolve(ua.NodeId(f"Line1.{text}", INDEX))
+    InstanceSpace(plant.store, plant.families, INDEX).resolve(string(f"Line1.{text}"))
 
 
 def test_only_our_namespace_and_only_strings(space: InstanceSpace) -> None:
     """A numeric id or another namespace is somebody else's."""
-    assert space.resolve(ua.NodeId("Line1", INDEX + 1)) is None
-    assert space.resolve(ua.NodeId(1, INDEX)) is None
-    assert space.resolve(ua.NodeId(b"Line1", INDEX)) is None
+    assert space.resolve(string("Line1", INDEX + 1)) is None
+    assert space.resolve(ua.NodeId(ua.Int32(1), ua.Int16(INDEX))) is None
+    assert space.resolve(ua.NodeId(ua.ByteString(b"Line1"), ua.Int16(INDEX))) is None
 
 
 def test_every_reference_has_its_inverse(plant: Plant, space: InstanceSpace, aspace: AddressSpace) -> None:
@@ -96,7 +100,7 @@ def test_every_reference_has_its_inverse(plant: Plant, space: InstanceSpace, asp
     for path in space.tree.nodes():
         node_id = plant.id(path)
         for reference in aspace[node_id].references:
-            if reference.ReferenceTypeId == ua.NodeId(40):
+            if reference.ReferenceTypeId == standard(40):
                 continue
             target = aspace[reference.NodeId]
             if aspace.is_real(reference.NodeId):
@@ -194,8 +198,8 @@ def test_a_forgotten_node_comes_back_the_same(plant: Plant, space: InstanceSpace
 def test_a_million_instances_cost_nothing() -> None:
     """Issue bar: 1,000,000 cells, at most 100 bytes each for all that is known of them."""
     name = ua.QualifiedName("Cell", INDEX)
-    cell = Member("", name, ua.NodeClass.Object, ua.NodeId(58), ua.NodeId(47), "Cell")
-    root = Member("", name, ua.NodeClass.Object, ua.NodeId(58), ua.NodeId(47), "Pack")
+    cell = Member("", name, ua.NodeClass.Object, standard(58), standard(47), "Cell")
+    root = Member("", name, ua.NodeClass.Object, standard(58), standard(47), "Pack")
     plant = Plant(INDEX, tags=1)
     tracemalloc.start()
     try:
@@ -205,11 +209,11 @@ def test_a_million_instances_cost_nothing() -> None:
                 Family("pack", Blueprint("Pack", (root,)), Numbered("Pack", 5, np.array([0, 20_000])), (Link(OBJECTS),),
                        parent_node=OBJECTS),
                 Family("cell", Blueprint("Cell", (cell,)), Numbered("Cell", 2, np.arange(20_001) * 50),
-                       (Link(ua.NodeId(47)),), parent="pack"),
+                       (Link(standard(47)),), parent="pack"),
             ),
             INDEX,
         )  # fmt: skip
-        assert ua.NodeId("Pack20000.Cell50", INDEX) in space
+        assert string("Pack20000.Cell50") in space
         used, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -226,8 +230,8 @@ def test_eu_range(plant: Plant, space: InstanceSpace) -> None:
 
 
 def family(key: str, names: Numbered | Named, parent: str | None) -> Family:
-    root = Member("", ua.QualifiedName(key, INDEX), ua.NodeClass.Object, ua.NodeId(58), ua.NodeId(47), key)
-    return Family(key, Blueprint(key, (root,)), names, (Link(ua.NodeId(47)),), parent=parent)
+    root = Member("", ua.QualifiedName(key, INDEX), ua.NodeClass.Object, standard(58), standard(47), key)
+    return Family(key, Blueprint(key, (root,)), names, (Link(standard(47)),), parent=parent)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from asyncua.server.address_space import NodeData
 from asyncua.ua.ua_binary import struct_from_binary, struct_to_binary
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ua_fixture import Plant
+from ua_fixture import Plant, standard
 
 from opcua_bms.ua.internal_server import InternalServer
 from opcua_bms.ua.services.read_plan import ReadPlanner
@@ -25,7 +25,7 @@ from opcua_bms.ua.wiring import DEFAULT
 
 TAGS = 12
 USER = User()
-OBJECTS = ua.NodeId(85)
+OBJECTS = standard(85)
 GOOD, UNCERTAIN, BAD = 0, 0x40A40000, 0x80050000
 PATHS = [
     *(f"Line{line}.Tag{tag:03d}" for line in (1, 2) for tag in range(1, 7)),
@@ -64,13 +64,13 @@ class Bench:
         ]
         return ua.ReadParameters(MaxAge=0.0, TimestampsToReturn=ua.TimestampsToReturn(times), NodesToRead=nodes)
 
-    def planned(self, params: ua.ReadParameters) -> list[ua.DataValue] | None:
+    def planned(self, params: ua.ReadParameters) -> list[Any] | None:
         answer = self.planner.answer(struct_to_binary(params), USER)
         if answer is None:
             return None
         response = ua.ReadResponse()
         head = struct_to_binary(response)[:-8]
-        results: list[ua.DataValue] = struct_from_binary(ua.ReadResponse, Buffer(head + answer)).Results
+        results: list[Any] = struct_from_binary(ua.ReadResponse, Buffer(head + answer)).Results
         return results
 
     def generic(self, params: ua.ReadParameters) -> list[ua.DataValue]:
@@ -210,7 +210,8 @@ def test_plans_belong_to_rights() -> None:
     request = struct_to_binary(bench.request(("Line1.Tag001", 13, "")))
     names = ("alice", "alice", "bob", "bob", "alice", "bob")
     answers = [bench.planner.answer(request, User(name=name)) for name in names]
-    codes = [struct_from_binary(ua.DataValue, Buffer(a[4:-4])).StatusCode.value for a in answers if a is not None]
+    values: list[Any] = [struct_from_binary(ua.DataValue, Buffer(a[4:-4])) for a in answers if a is not None]
+    codes = [value.StatusCode.value for value in values]
     assert codes == [0 if name == "alice" else ua.StatusCodes.BadUserAccessDenied for name in names]
 
 
