@@ -17,14 +17,12 @@ from asyncua.common.utils import Buffer
 from asyncua.crypto.uacrypto import CertProperties
 from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.ua_binary import nodeid_from_binary, struct_from_binary, struct_to_binary
-from certificate_forge import NOW, Forged
+from certificate_forge import Forged
 
 from opcua_bms.ua.guard.limits import GuardLimits
 from opcua_bms.ua.security.certificates import CertificateRequest, HostNames
-from opcua_bms.ua.security.gate import Gate
-from opcua_bms.ua.security.pki import PkiStore
+from opcua_bms.ua.security.gate import Gate, gate_at
 from opcua_bms.ua.security.settings import ChannelPolicy, SecuritySettings
-from opcua_bms.ua.security.users import UserDatabase
 from opcua_bms.ua.server import UaServer
 from opcua_bms.ua.settings import Limits, ServerSettings
 
@@ -42,21 +40,8 @@ METHOD = node("guarded.method", 2)
 
 def make_gate(root: Path, settings: SecuritySettings, limits: GuardLimits | None = None) -> Gate:
     """A gate with own certificate, trust lists and user file below `root`."""
-    store = PkiStore(root / "pki")
-    certificate, key = store.own(
-        CertificateRequest(SERVER_URI, "Test server", names=HostNames(("localhost",), ())), NOW
-    )
-    user_store = PkiStore(root / "pki" / "users")
-    user_store.create_folders()
-    return Gate(
-        settings,
-        certificate,
-        key,
-        store,
-        user_store,
-        UserDatabase(root / "users.json"),
-        limits or GuardLimits(),
-    )
+    request = CertificateRequest(SERVER_URI, "Test server", names=HostNames(("localhost",), ()))
+    return gate_at(root, settings, request, limits=limits)
 
 
 @asynccontextmanager

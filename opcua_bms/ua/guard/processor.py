@@ -155,13 +155,12 @@ class GuardedProcessor(Processor):
         header = struct_from_binary(ua.RequestHeader, body)
         params = struct_from_binary(ua.OpenSecureChannelParameters, body)
         channel = self._connection
+        if channel.chain:  # at every renewal too: who was revoked meanwhile is out
+            await self.gate.check_application(channel.chain, self.address)
         if not channel.is_open():
-            secure = bool(channel.chain)
             modes = (ua.MessageSecurityMode.Sign, ua.MessageSecurityMode.SignAndEncrypt)
-            if (params.SecurityMode in modes) != secure:
+            if (params.SecurityMode in modes) != bool(channel.chain):
                 codec.refuse(StatusCodes.BadSecurityModeRejected)
-            if secure:
-                await self.gate.check_application(channel.chain, self.address)
             channel.select_policy(message.SecurityHeader().SecurityPolicyURI, None, params.SecurityMode)
         response = ua.OpenSecureChannelResponse()
         response.Parameters = channel.open(params, self.gate)

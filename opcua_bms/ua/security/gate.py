@@ -20,7 +20,7 @@ from opcua_bms.ua.guard.channel import Pool
 from opcua_bms.ua.guard.limits import GuardLimits
 from opcua_bms.ua.guard.memory import MemoryRelief
 from opcua_bms.ua.security.audit import AuditKind, AuditRecord, AuditTrail
-from opcua_bms.ua.security.certificates import der, thumbprint
+from opcua_bms.ua.security.certificates import CertificateRequest, der, thumbprint
 from opcua_bms.ua.security.identity import Authenticator
 from opcua_bms.ua.security.incidents import Incidents
 from opcua_bms.ua.security.pki import PkiStore, TrustLists
@@ -164,6 +164,29 @@ class Gate:
         trail.record(
             AuditRecord(kind, trail.now_ns(), code, user, address, session, application, entry_id, source, fields)
         )
+
+
+def stores(root: Path) -> tuple[PkiStore, PkiStore, UserDatabase]:
+    """The applications' store `root/pki`, the users' `root/pki/users`, and the user file `root/users.json`."""
+    return PkiStore(root / "pki"), PkiStore(root / "pki" / "users"), UserDatabase(root / "users.json")
+
+
+def gate_at(
+    root: Path,
+    settings: SecuritySettings,
+    request: CertificateRequest,
+    *,
+    limits: GuardLimits | None = None,
+    clock: Clock | None = None,
+    audit_path: Path | None = None,
+) -> Gate:
+    """A gate over the folder `root`, which is filled as far as it is empty; blocks (makes a key the first time)."""
+    store, user_store, users = stores(root)
+    ticking = clock or SystemClock()
+    now = datetime.datetime.fromtimestamp(ticking.utc_ns() / 1e9, datetime.UTC)
+    certificate, key = store.own(request, now)
+    user_store.create_folders()
+    return Gate(settings, certificate, key, store, user_store, users, limits or GuardLimits(), ticking, audit_path)
 
 
 def open_gate() -> Gate:

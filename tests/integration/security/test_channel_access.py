@@ -13,7 +13,7 @@ import pytest
 from asyncua import ua
 from asyncua.client.client import Client
 from asyncua.ua.status_codes import StatusCodes
-from asyncua.ua.uaerrors import UaStatusCodeError
+from asyncua.ua.uaerrors import UaError, UaStatusCodeError
 from certificate_forge import DAY, NOW, Forged, forge, revocation_list
 from cryptography.hazmat.primitives.serialization import Encoding
 from ua_attacker import (
@@ -127,6 +127,23 @@ async def test_untrusted_is_told_how_to_enter_and_enters_without_restart(
         assert await client.get_node(VALUE).read_value() is not None
     store.reject(name)
     assert await secure_open(server, newcomer, STRONGEST) == StatusCodes.BadSecurityChecksFailed
+
+
+async def test_trust_that_is_taken_away_ends_at_the_renewal(server: UaServer) -> None:
+    """Whoever is rejected while connected must not renew his channel for ever."""
+    leaver = forge("leaver")
+    store = server.iserver.gate.store
+    assert store is not None
+    store.add("trusted", leaver.certificate)
+    client = await secure_client(server, leaver, STRONGEST)
+    await client.connect()
+    await client.open_secure_channel(renew=True)
+    store.reject(thumbprint(leaver.certificate))
+    with pytest.raises((UaError, ConnectionError, TimeoutError)):
+        await client.open_secure_channel(renew=True)
+    with pytest.raises((UaError, ConnectionError, TimeoutError)):
+        await client.get_node(VALUE).read_value()
+    client.disconnect_socket()
 
 
 async def test_another_applications_uri(server: UaServer) -> None:

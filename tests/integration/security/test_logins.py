@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -271,6 +272,21 @@ async def test_another_user_does_not_take_over_a_session(server: UaServer) -> No
     second.disconnect_socket()
     assert await first.get_node(VALUE).read_value() is not None
     await first.disconnect()
+
+
+async def test_secrets_stay_out_of_logs(server: UaServer, caplog: pytest.LogCaptureFixture) -> None:
+    """Even at the noisiest level, right or wrong: a log file is read by many."""
+    wrong = "a wrong password of mine"
+    with caplog.at_level(logging.DEBUG):
+        async with await client_of(server, "olga", PASSWORD) as client:
+            assert await client.get_node(VALUE).read_value() is not None
+        await refusal(await client_of(server, "olga", wrong))
+    lines = [r.getMessage() for r in caplog.records if not r.name.startswith("asyncua.client")]
+    sessions: list[Any] = list(server.iserver.sessions)
+    tokens = [s.auth_token.Identifier.hex() for s in sessions]
+    assert lines
+    for secret in (PASSWORD, wrong, "scrypt$", "PRIVATE KEY", *tokens):
+        assert not [line for line in lines if secret in line]
 
 
 class Heard:
