@@ -17,7 +17,7 @@ from asyncua.server.internal_server import ServerDesc
 from asyncua.ua.object_ids import ObjectIds
 
 from opcua_bms.ua.security.gate import open_gate
-from opcua_bms.ua.security.roles import AccessRules
+from opcua_bms.ua.security.roles import AccessRules, Role
 from opcua_bms.ua.services.diagnostics import Diagnostics
 from opcua_bms.ua.services.history_access import HistoryAccess
 from opcua_bms.ua.services.read_plan import ReadPlanner
@@ -36,6 +36,14 @@ if TYPE_CHECKING:
     from opcua_bms.ua.wiring import Wiring
 
 
+_WHO_IS_WHO = ua.NodeId(
+    ua.Int32(ObjectIds.Server_ServerDiagnostics_SessionsDiagnosticsSummary_SessionSecurityDiagnosticsArray)
+)
+"""Who is logged in from where is for security administrators only (Part 5 §6.3.4)."""
+_BROWSE, _READ = ua.PermissionType.Browse, ua.PermissionType.Read
+_ONLY_SECURITY_ADMIN = {role: _BROWSE | (_READ if role is Role.SECURITY_ADMIN else _BROWSE) for role in Role}
+
+
 class InternalServer(BaseInternalServer):
     """One per UaServer; made before the address space is loaded."""
 
@@ -52,6 +60,8 @@ class InternalServer(BaseInternalServer):
         self.limits = settings.limits
         self.gate = settings.gate or open_gate()
         self.access = settings.access if settings.gate is None else self.gate.rules
+        if isinstance(self.access, AccessRules):
+            self.access.restrict(_WHO_IS_WHO, _ONLY_SECURITY_ADMIN)
         self.store: ValueStore | None = None
         self.space: InstanceSpace | None = None
         self.planner: ReadPlanner | None = None
