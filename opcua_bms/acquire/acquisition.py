@@ -162,6 +162,7 @@ class _Station:
             self._clusters,
             counters.named(self.device.driver.notes),
             self._binding.frozen,
+            self.device.quarantine.bad,
         )
 
     def _state(self, k: int) -> DeviceState:
@@ -183,6 +184,7 @@ def _device(settings: DeviceSettings, driver: Driver, pace: Pace) -> Device:
         settings.name,
         driver,
         plan.requests,
+        plan.atoms,
         plan.n_words,
         pace,
         place,

@@ -49,6 +49,8 @@ class Reading:
     quality: U8
     answered_s: F64
     verdicts: U8
+    refused: Bools | None = None
+    """bool[n_slots]: slots whose registers the device refuses, None: none"""
 
 
 class Binding:
@@ -80,12 +82,15 @@ class Binding:
         """what was last written of each request's slots"""
         self._beat_at = plan.heartbeat_position if heartbeat_limit_s > 0 else None
         self._beat_requests = [] if self._beat_at is None else np.flatnonzero(needs[:, self._beat_at]).tolist()
+        self._beat_kept = None if self._beat_at is None or not kept[self._beat_at] else int(kept[: self._beat_at].sum())
         self._beat_limit_s = heartbeat_limit_s
         self._beat = math.nan
         self._beat_since_s = 0.0
         self.frozen = False
         """the heartbeat stands still"""
         self.missed = NEVER
+        self._refused_words: Bools | None = None
+        self._refused: Bools | None = None
 
     def decode(self, frame: Frame) -> Reading:
         """What a frame says, ready for `apply`; good values of a device whose heartbeat stands still are FROZEN."""
@@ -96,14 +101,25 @@ class Binding:
         if self._kept is not None:
             values, bits, quality = values[self._number_kept], bits[self._word_kept], quality[self._kept]
         verdicts = np.array([verdict(fault) for fault in frame.outcome.faults], np.uint8)
-        return Reading(frame, values, bits, quality, np.array(frame.outcome.answered_s), verdicts)
+        answered_s = np.array(frame.outcome.answered_s)
+        return Reading(frame, values, bits, quality, answered_s, verdicts, self._refused_slots(frame.refused))
+
+    def _refused_slots(self, words: Bools | None) -> Bools | None:
+        """Slots that need a refused word; the same mask gives the same answer."""
+        if words is not self._refused_words:
+            self._refused_words = words
+            self._refused = None
+            if words is not None:
+                touched = self._codec.touched(words)
+                self._refused = touched if self._kept is None else touched[self._kept]
+        return self._refused
 
     def apply(self, reading: Reading | None, k: int, stamp_ns: int, out: Image) -> bool:
         """Bring freeze number k into `out`; `reading` is None if no scan was finished since the last one.
 
         True if the device said anything of at least one block.
         """
-        if reading is not None and not reading.verdicts.any():
+        if reading is not None and reading.refused is None and not reading.verdicts.any():
             self._last_k[:] = k
             self._codes = reading.verdicts
             self._write_all(reading, stamp_ns, out)
@@ -138,6 +154,8 @@ class Binding:
         else:
             for fate in (_MISSED, Quality.DEVICE_FAILURE, Quality.CONFIGURATION_ERROR, Quality.NO_COMMUNICATION):
                 code[self._needs[codes == fate].any(axis=0)] = fate
+        if reading is not None and reading.refused is not None:
+            code[reading.refused] = Quality.CONFIGURATION_ERROR
         old = out.quality[slots]
         quality = np.where(code == _MISSED, np.where(IS_USABLE[old], np.uint8(_MISSED), old), code)
         fresh = code == _FRESH
@@ -159,7 +177,10 @@ class Binding:
 
     def _stands_still(self, beat: float, frame: Frame) -> bool:
         """Whether the heartbeat kept its value for the limit; one that could not be read starts anew."""
-        if any(frame.outcome.faults[request] for request in self._beat_requests):
+        refused = self._refused_slots(frame.refused)
+        if any(frame.outcome.faults[request] for request in self._beat_requests) or (
+            refused is not None and self._beat_kept is not None and refused[self._beat_kept]
+        ):
             beat = math.nan
         if beat != self._beat:
             self._beat, self._beat_since_s = beat, frame.finished_s

@@ -14,10 +14,18 @@ import structlog
 from opcua_bms.acquire.driver import U16, Block, Driver, Fault, ModbusException, Outcome, Reader, Timeout
 from opcua_bms.acquire.health import Counters, Repeats
 from opcua_bms.acquire.pace import Pace
+from opcua_bms.acquire.quarantine import Ask, Bools, Quarantine, Run, is_refusal
 from opcua_bms.acquire.settings import BackOff
 from opcua_bms.profiles.plan import WritePoint
+from opcua_bms.profiles.planner import Spans
 
 Log = structlog.typing.FilteringBoundLogger
+
+
+EXPLORING = 16
+"""requests of one scan that may be spent on finding out which registers a device refuses"""
+EXPLORING_SHARE = 0.25
+"""and the share of the period"""
 
 
 class InternalFault(Fault):
@@ -28,12 +36,16 @@ class InternalFault(Fault):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
-    """One finished scan of a device: uint16 words as of the plan, and what became of each block."""
+    """One finished scan of a device: uint16 words as of the plan, and what became of each block.
+
+    `refused` bool[n_words] marks words that the device does not let us read, None: none.
+    """
 
     words: U16
     outcome: Outcome
     started_s: float
     finished_s: float
+    refused: Bools | None = None
 
 
 @dataclass(slots=True)
@@ -72,6 +84,7 @@ class Device:
     name: str
     driver: Driver
     blocks: Sequence[Block]
+    atoms: Sequence[Spans]
     n_words: int
     pace: Pace
     place: dict[str, Any] = field(default_factory=dict)
@@ -91,17 +104,24 @@ class Device:
     _life: int = 0
     _life_s: float = -math.inf
     _repeats: Repeats = field(default_factory=Repeats)
+    _period_s: float = 1.0
+    _asks: tuple[Ask, ...] = ()
+    _reader: Reader | None = None
+    quarantine: Quarantine = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.quarantine = Quarantine(self.blocks, self.atoms, self.n_words)
 
     async def run(self, start_s: float, period_s: float, on_frame: Callable[[Frame], None]) -> None:
         """Scan until cancelled; never ends by itself, whatever the device does."""
         schedule = Schedule(start_s, period_s)
         log = structlog.get_logger().bind(device=self.name, **self.place)
-        reader = self.driver.prepare(self.blocks)
+        self._period_s = period_s
         while True:
             await self.pace.sleep_until(schedule.due_s)
             self.lateness_s = self.pace.monotonic() - schedule.due_s
             while True:
-                result = await self._attempt(reader, log)
+                result = await self._attempt(log)
                 if isinstance(result, Frame):
                     self._succeeded(result, log)
                     on_frame(result)
@@ -117,13 +137,13 @@ class Device:
         """Let go of the connection."""
         await self.driver.close()
 
-    async def _attempt(self, reader: Reader, log: Log) -> Frame | Fault:
+    async def _attempt(self, log: Log) -> Frame | Fault:
         """One scan: its frame, or the fault that ended it."""
         started_s = self.pace.monotonic()
         words = np.zeros(self.n_words, np.uint16)
         try:
             await self._write_life(log)
-            outcome = await reader.read(words)
+            outcome = await self._read(words, started_s)
         except Fault as fault:
             self.counters.count_fault(fault)
             return fault
@@ -134,8 +154,35 @@ class Device:
                 log.exception("device_task_failed")
             self.counters.count_fault(defect)
             return defect
+        return outcome.fatal or Frame(words, outcome, started_s, self.pace.monotonic(), self.quarantine.refused)
+
+    async def _read(self, words: U16, started_s: float) -> Outcome:
+        """All blocks, those in parts of which some registers are refused; and a little to find out which these are."""
+        quarantine = self.quarantine
+        asks = quarantine.asks
+        if self._reader is None or asks is not self._asks:
+            self._asks, self._reader = asks, self.driver.prepare(asks)
+        outcome = await self._reader.read(words)
         self.counters.count(outcome)
-        return outcome.fatal or Frame(words, outcome, started_s, self.pace.monotonic())
+        if quarantine.is_whole and not any(map(is_refusal, outcome.faults)):
+            return outcome
+        now_s = self.pace.monotonic()
+        quarantine.take(asks, outcome.faults, now_s)
+        reads: list[tuple[Sequence[Ask], Outcome]] = [(asks, outcome)]
+        left = EXPLORING
+        while outcome.fatal is None and now_s - started_s < EXPLORING_SHARE * self._period_s:
+            more = quarantine.explore(left, now_s)
+            if not more:
+                break
+            found = await self.driver.prepare(more).read(words)
+            self.counters.count(found)
+            now_s = self.pace.monotonic()
+            quarantine.take(more, found.faults, now_s)
+            if found.fatal is not None:
+                break
+            reads.append((more, found))
+            left -= len(more)
+        return quarantine.outcome(len(self.blocks), reads)
 
     async def _write_life(self, log: Log) -> None:
         """Our heartbeat; a refusal is told, a fault of the line ends the scan."""
@@ -176,6 +223,11 @@ class Device:
         for block, fault in zip(self.blocks, frame.outcome.faults, strict=True):
             if fault is not None:
                 self._tell("device_block_refused", block.address, fault, None, log)
+        bad, mended = self.quarantine.news()
+        if bad:
+            log.warning("device_registers_left_out", registers=_in_words(bad), reason="refused by the device")
+        if mended:
+            log.info("device_registers_taken_back", registers=_in_words(mended))
 
     def _tell(self, event: str, address: int | None, fault: Fault, retry_in_s: float | None, log: Log) -> None:
         """One line for a new error, then one a minute with its count."""
@@ -184,3 +236,8 @@ class Device:
             fields = {"address": address, "retry_in_s": retry_in_s}
             given = {key: value for key, value in fields.items() if value is not None}
             log.warning(event, error=fault.name, detail=str(fault), count=count, **given)
+
+
+def _in_words(runs: Sequence[Run]) -> str:
+    """`input 100..102, holding 7`, addresses as on the wire."""
+    return ", ".join(f"{table} {at}" if n == 1 else f"{table} {at}..{at + n - 1}" for table, at, n in runs)

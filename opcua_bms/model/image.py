@@ -48,6 +48,8 @@ class DeviceHealth:
     """every kind of fault since start with its count: timeout, short_frame, exception_2, …"""
     frozen: bool = False
     """its heartbeat stands still"""
+    quarantined: tuple[tuple[str, int, int], ...] = ()
+    """(table, zero-based address, count) of registers that it refuses and that are left out"""
 
 
 @dataclass(frozen=True, slots=True)

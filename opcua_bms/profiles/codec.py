@@ -59,6 +59,14 @@ class NumberSegment:
         values[here] = value
         quality[here] = np.where(failed, np.uint8(Quality.SENSOR_FAILURE), np.uint8(Quality.GOOD))
 
+    def touched(self, mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+        """bool[n]: values that need one of the words in `mask`."""
+        starts = [self.offsets + at for at, _ in self.form.parts] or [self.offsets]
+        out = np.zeros(self.offsets.size, bool)
+        for offsets in starts:
+            out |= mask[self.form.index(offsets)].any(axis=1)
+        return out
+
     def encode(self, value: F64, words: U16) -> None:
         """Write the registers of values."""
         form = self.form
@@ -157,6 +165,16 @@ class Codec:
             bits[failed] = 0
             quality[n:][failed] = Quality.SENSOR_FAILURE
         return Decoded(values, bits, quality)
+
+    def touched(self, mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+        """bool[n + m], parallel to `slots`: values that need one of the words in bool[n_words] `mask`."""
+        n = self.number_slots.size
+        out = np.zeros(self.slots.size, bool)
+        for segment in self.numbers:
+            out[segment.start : segment.start + segment.offsets.size] = segment.touched(mask)
+        for word in self.words:
+            out[n + word.places[mask[word.form.index(word.offsets)].any(axis=1)]] = True
+        return out
 
     def encode(self, values: F64, bits: U64) -> U16:
         """uint16[n_words]: the registers of a device in which `values` and `bits` (of a whole Image) are true.

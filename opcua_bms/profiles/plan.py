@@ -70,6 +70,8 @@ class DevicePlan:
     life: WritePoint | None
     heartbeat_position: int | None
     device_points: tuple[DevicePoint, ...]
+    atoms: tuple[Spans, ...] = ()
+    """of each request, ascending: the ranges of its registers that belong together and must not be cut"""
 
     def requests_of(self, group: str) -> tuple[int, ...]:
         """Indices of the requests of one poll group."""
@@ -114,6 +116,7 @@ def bind(
     elements = tuple(place(profile, p, layout, instances) for p in profile.point)
     readable = _readable(profile)
     requests: list[Request] = []
+    atoms: list[Spans] = []
     offset = 0
     for group in ("fast", "normal", "slow"):
         for table in ("holding", "input", "coil", "discrete"):
@@ -122,6 +125,7 @@ def bind(
             spans = joined([_atoms(e) for e in own if e.point.readable and e.addresses.size])
             planned = plan_requests(table, spans, readable.get(table, joined([])), limit, group, offset)
             requests += planned
+            atoms += [spans.merged().within(r.address, r.address + r.count) for r in planned]
             offset += sum(r.count for r in planned)
     builder = _Builder(profile, layout, tuple(requests), separate)
     for element in elements:
@@ -146,6 +150,7 @@ def bind(
         life=writes.get(heartbeat.write) if heartbeat.write is not None else None,
         heartbeat_position=position,
         device_points=tuple(builder.device_points),
+        atoms=tuple(atoms),
     )
 
 

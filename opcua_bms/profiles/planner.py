@@ -49,6 +49,11 @@ class Spans:
         last = np.append(first[1:], True)
         return Spans(starts[first], ends[last])
 
+    def within(self, start: int, end: int) -> Spans:
+        """Those that lie in [start, end)."""
+        inside = (self.starts >= start) & (self.ends <= end)
+        return Spans(self.starts[inside], self.ends[inside])
+
 
 def joined(spans: Sequence[Spans]) -> Spans:
     """All ranges of several sets."""

@@ -135,7 +135,7 @@ async def test_the_log_says_what_where_and_when_again() -> None:
             await rig.pace.advance(2.0)
             rig.drivers["cluster01"].script = lambda _: Timeout("no answer within 0.5 s")
             await rig.pace.advance(90.0)
-            rig.drivers["cluster01"].script = lambda b: ModbusException(2) if b.address == 100 else None
+            rig.drivers["cluster01"].script = lambda b: ModbusException(4) if b.address == 100 else None
             await rig.pace.advance(2.0)
     events = [line["event"] for line in lines]
     assert events == ["device_online", "device_error", "device_error", "device_online", "device_block_refused"]

