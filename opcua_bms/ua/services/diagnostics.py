@@ -9,6 +9,8 @@ from asyncua.server.internal_session import SessionState
 from asyncua.ua.object_ids import ObjectIds
 from asyncua.ua.status_codes import StatusCodes
 
+from opcua_bms.ua.structures import SessionSecurityDiagnosticsDataType
+
 if TYPE_CHECKING:
     from opcua_bms.ua.internal_server import InternalServer
     from opcua_bms.ua.services.publishing import Subscription
@@ -136,23 +138,23 @@ class Diagnostics:
         entry.TotalRequestCount = ua.ServiceCounterDataType(ua.UInt32(total), ua.UInt32(errors))
         return entry
 
-    def security_array(self) -> list[ua.SessionSecurityDiagnosticsDataType]:
+    def security_array(self) -> list[SessionSecurityDiagnosticsDataType]:
         """Who is behind each session (Part 5 §12.14)."""
         return [self._security(session) for session in self.sessions]
 
-    def _security(self, session: Any) -> ua.SessionSecurityDiagnosticsDataType:
-        entry = ua.SessionSecurityDiagnosticsDataType()
-        entry.SessionId = session.session_id
+    def _security(self, session: Any) -> SessionSecurityDiagnosticsDataType:
         name = session.user.name
-        entry.ClientUserIdOfSession = name
-        entry.ClientUserIdHistory = [name] if name else []
-        entry.AuthenticationMechanism = "UserName" if name else "Anonymous"
-        entry.Encoding = "UA Binary"  # type: ignore[assignment]  # the field, not an encoding mask
-        entry.TransportProtocol = "opc.tcp"
-        entry.SecurityMode = session.mode
-        entry.SecurityPolicyUri = session.policy_uri
-        entry.ClientCertificate = session.peer
-        return entry
+        return SessionSecurityDiagnosticsDataType(
+            session.session_id,
+            ClientUserIdOfSession=name,
+            ClientUserIdHistory=[name] if name else [],
+            AuthenticationMechanism=ua.String("UserName" if name else "Anonymous"),
+            EncodingName=ua.String("UA Binary"),
+            TransportProtocol=ua.String("opc.tcp"),
+            SecurityMode=session.mode,
+            SecurityPolicyUri=session.policy_uri,
+            ClientCertificate=session.peer,
+        )
 
     def subscription_array(self) -> list[ua.SubscriptionDiagnosticsDataType]:
         """One entry per subscription (Part 5 §12.15)."""
