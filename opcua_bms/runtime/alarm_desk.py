@@ -59,7 +59,7 @@ class AlarmDesk:
         clock: Clock,
         patience: Patience = Patience(),  # noqa: B008 - frozen
     ) -> None:
-        self._pipeline, self._journal, self._clock = pipeline, journal, clock
+        self._pipeline, self.journal, self._clock = pipeline, journal, clock
         self.backlog = Backlog(pipeline.engine, journal, clock, patience)
         self._state = pipeline.engine.initial(os.urandom(8))
         self._shown: tuple[ConditionState, ...] = self._state.conditions
@@ -85,14 +85,14 @@ class AlarmDesk:
 
     async def restore(self) -> None:
         """Go on where the journal ends. StorageError: it is there but cannot be read, or another process has it."""
-        saved = await self._journal.restore()
+        saved = await self.journal.restore()
         if saved is None:
             return
         engine, clock = self.engine, self._clock
         try:
             state = engine.restore(dict(saved.header), map(dict, saved.rows), clock.monotonic(), clock.utc_ns())
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            await self._journal.set_aside(f"what it remembers makes no sense: {error!r}")
+            await self.journal.set_aside(f"what it remembers makes no sense: {error!r}")
             return
         # new event ids, even if the last ones of the process before never came to the disk
         self._state = replace(state, seed=os.urandom(8), counter=0)
@@ -141,7 +141,7 @@ class AlarmDesk:
             await asyncio.wait({self._pump})
         if self.backlog.size:
             _log.error("alarms_not_in_the_journal", transitions=self.backlog.size, folded=self.backlog.folded)
-        await self._journal.close()
+        await self.journal.close()
 
     @property
     def busy(self) -> bool:
