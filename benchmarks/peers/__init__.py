@@ -1,0 +1,1 @@
+"""Servers with the same variables: ours and those it is compared with, each a process of its own."""

@@ -1,0 +1,126 @@
+"""The reduction of one scan beside a naive loop over its values: `python -m benchmarks.reduction [rounds]`.
+
+20 clusters of 25 packs, each with 40 cell voltages and 20 temperatures: 20 × 1,500 values.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+
+import numpy as np
+
+from opcua_bms.model.image import Image, ScanInfo
+from opcua_bms.model.layout import Layout
+from opcua_bms.model.quality import Quality
+from opcua_bms.model.topology import ClusterShape, PackShape, StackShape, Topology
+from opcua_bms.reduce import Reducer
+
+CLUSTERS, PACKS, CELLS, SENSORS = 20, 25, 40, 20
+SCANS = 100
+_Place = tuple[float, int, int, int]
+
+
+def naive(voltages: Sequence[float], temperatures: Sequence[float]) -> list[object]:
+    """Two highest and two lowest with their place, average and count, of packs, clusters and the plant."""
+    found: list[object] = []
+    for values, per_pack in ((voltages, CELLS), (temperatures, SENSORS)):
+        plant: list[_Place] = []
+        for cluster in range(CLUSTERS):
+            members: list[_Place] = []
+            for pack in range(PACKS):
+                start = (cluster * PACKS + pack) * per_pack
+                own = [(values[start + k], cluster + 1, pack + 1, k + 1) for k in range(per_pack)]
+                members += own
+                found.append(_statistics(own))
+            plant += members
+            found.append(_statistics(members))
+        found.append(_statistics(plant))
+    return found
+
+
+def _statistics(members: Sequence[_Place]) -> object:
+    highest = lowest = members[0]
+    second_highest: _Place | None = None
+    second_lowest: _Place | None = None
+    total = square = 0.0
+    for member in members:
+        value = member[0]
+        total += value
+        square += value * value
+        if value > highest[0]:
+            second_highest, highest = highest, member
+        elif member is not highest and (second_highest is None or value > second_highest[0]):
+            second_highest = member
+        if value < lowest[0]:
+            second_lowest, lowest = lowest, member
+        elif member is not lowest and (second_lowest is None or value < second_lowest[0]):
+            second_lowest = member
+    mean = total / len(members)
+    return highest, second_highest, lowest, second_lowest, mean, square / len(members) - mean * mean, len(members)
+
+
+class Scans:
+    """Fresh images of one plant, all readings good."""
+
+    def __init__(self) -> None:
+        packs = tuple(PackShape(CELLS, SENSORS) for _ in range(PACKS))
+        topology = Topology((StackShape(tuple(ClusterShape(packs, 250, 4) for _ in range(CLUSTERS))),))
+        self.layout = Layout.of(topology)
+        bound = np.zeros(self.layout.size, bool)
+        image = Image.blank(self.layout, ScanInfo(1, 100.0, 10**18, 1.0), Quality.NOT_SUPPORTED)
+        random = np.random.default_rng(1)
+        for name, middle, width in (("cell.voltage", 3.3, 0.01), ("sensor.temperature", 25.0, 2.0)):
+            slots = self.layout[name].slots
+            image.values[slots] = random.normal(middle, width, slots.stop - slots.start).round(3)
+            image.quality[slots], bound[slots] = Quality.GOOD, True
+            image.stamp_ns[slots], image.measured_s[slots] = image.scan.frozen_ns, image.scan.now_s
+        self.reducer = Reducer(topology, self.layout, bound)
+        self._image = image
+
+    def fresh(self) -> Image:
+        """An image as acquisition hands it over."""
+        i = self._image
+        return Image(
+            i.layout, i.values.copy(), i.bits.copy(), i.quality.copy(), i.stamp_ns.copy(), i.measured_s.copy(), i.scan
+        )
+
+    def readings(self) -> tuple[list[float], list[float]]:
+        """The same readings as plain lists: cells, temperatures."""
+        values, layout = self._image.values, self.layout
+        return values[layout["cell.voltage"].slots].tolist(), values[layout["sensor.temperature"].slots].tolist()
+
+
+def measured(rounds: int, scans: int = SCANS) -> tuple[list[float], list[float]]:
+    """Median time in ms of a reduction and of the loop, for each round."""
+    plant = Scans()
+    voltages, temperatures = plant.readings()
+    ours, loops = [], []
+    for _ in range(rounds):
+        times = []
+        for _ in range(scans):
+            image = plant.fresh()
+            begun = time.perf_counter()
+            plant.reducer.reduce(image)
+            times.append(time.perf_counter() - begun)
+        ours.append(statistics.median(times) * 1e3)
+        times = []
+        for _ in range(5):
+            begun = time.perf_counter()
+            naive(voltages, temperatures)
+            times.append(time.perf_counter() - begun)
+        loops.append(statistics.median(times) * 1e3)
+    return ours, loops
+
+
+def main() -> None:
+    ours, loops = measured(int(sys.argv[1]) if len(sys.argv) > 1 else 5)
+    for name, times in (("reduction", ours), ("naive loop", loops)):
+        print(f"{name:12}{statistics.median(times):8.3f} ms ({min(times):.3f}–{max(times):.3f} over the rounds)")
+    print(f"{'ratio':12}{statistics.median(ours) / statistics.median(loops):8.4f}")
+
+
+if __name__ == "__main__":
+    main()
