@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -73,9 +72,9 @@ class Attributes(AttributeService):
         nodes = params.NodesToRead
         if not nodes:
             raise ServiceError(C.BadNothingToDo)
-        if user is not None and len(nodes) > self._limits.nodes_per_read:
+        if user is not None and not is_internal(user) and len(nodes) > self._limits.nodes_per_read:
             raise ServiceError(C.BadTooManyOperations)
-        if not params.MaxAge >= 0 or math.isinf(params.MaxAge):
+        if not params.MaxAge >= 0:  # nor NaN
             raise ServiceError(C.BadMaxAgeInvalid)
         times = params.TimestampsToReturn
         if times not in (0, 1, 2, 3):

@@ -6,7 +6,6 @@ and whatever else through the generic path. It depends on the bytes of the reque
 
 from __future__ import annotations
 
-import math
 import struct
 import time
 from collections import OrderedDict
@@ -127,7 +126,7 @@ class ReadPlanner:
 
     def _plan(self, data: bytes, user: User) -> Plan | None:
         request = parse(data, self._iserver.limits.nodes_per_read)
-        if request is None or request.times not in TIMES or not 0 <= request.max_age < math.inf:
+        if request is None or request.times not in TIMES or not request.max_age >= 0:
             return None
         times = TIMES[request.times]
         encoders = [self._encoder(item, times, request.times, user) for item in request.items]
