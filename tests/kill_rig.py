@@ -107,6 +107,7 @@ class _Client(Shown):
         self._log = log
 
     def publish_conditions(self, conditions: Sequence[ConditionState], transitions: Sequence[Transition]) -> None:
+        super().publish_conditions(conditions, transitions)
         for t in transitions:
             os.write(self._log, f"E {t.state.event_id.hex()}\n".encode())
 

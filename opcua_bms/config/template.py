@@ -47,6 +47,9 @@ _TAIL = """\
 # Alarm limits differ from the defaults for LFP cells only where it is said here, like:
 # [alarms.rules.cell_overvoltage]
 # enabled = true
+# What was raised, acknowledged, shelved survives a power cut in alarms.sqlite of the state directory; another file:
+# [alarms]
+# journal = "/var/lib/opcua-bms/alarms.sqlite"
 """
 
 
