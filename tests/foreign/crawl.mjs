@@ -1,88 +1,87 @@
-// Browses the whole address space from Objects in batches and reads what a client needs to know of every node.
-import { AttributeIds, BrowseDirection, NodeClass, TimestampsToReturn } from "node-opcua-client";
-import { withSession, args } from "./client.mjs";
+// Browses everything from Objects in batches and reads what a client shows of every node: one row per NodeId.
+// Names are by namespace URI, so that clients which number namespaces differently say the same.
+import { AttributeIds, BrowseDirection, NodeClass } from "node-opcua-client";
+import { withSession } from "./client.mjs";
 
-const BATCH = 100;
-const prefix = args[0] ?? ""; // only nodes of the site are judged, everything is read
+const BATCH = 200;
 
 await withSession(async (session) => {
-  const seen = new Map(); // NodeId text → {nodeClass, typeDefinition}
-  const problems = [];
-  let queue = ["i=85"];
-  seen.set("i=85", { nodeClass: NodeClass.Object });
-  let references = 0;
   const started = Date.now();
+  const namespaces = (await session.read({ nodeId: "i=2255", attributeId: AttributeIds.Value })).value.value;
+  const prefix = (index) => (index === 0 ? "" : `nsu=${namespaces[index]};`);
+  const text = (id) => prefix(id.namespace) + id.toString().replace(/^ns=\d+;/, "");
+  const nodes = {};
+  const problems = [];
+  const bad = (id, what, status) => {
+    if (!status.isGood()) problems.push(`${what} of ${id}: ${status.name}`);
+  };
+
+  const ids = new Map([["i=85", "i=85"]]); // what the server calls it, by our text
+  nodes["i=85"] = { children: [] };
+  let queue = ["i=85"];
   while (queue.length) {
     const batch = queue.splice(0, BATCH);
     const results = await session.browse(
-      batch.map((nodeId) => ({
-        nodeId,
-        browseDirection: BrowseDirection.Forward,
-        referenceTypeId: "HierarchicalReferences",
-        includeSubtypes: true,
-        nodeClassMask: 0,
-        resultMask: 63,
+      batch.map((key) => ({
+        nodeId: ids.get(key), browseDirection: BrowseDirection.Forward, referenceTypeId: "HierarchicalReferences",
+        includeSubtypes: true, nodeClassMask: 0, resultMask: 63,
       })),
     );
     for (let i = 0; i < results.length; i++) {
       let result = results[i];
-      if (!result.statusCode.isGood()) problems.push(`browse ${batch[i]}: ${result.statusCode.name}`);
       for (;;) {
+        bad(batch[i], "browse", result.statusCode);
         for (const reference of result.references ?? []) {
-          references++;
-          const id = reference.nodeId.toString();
-          if (!seen.has(id)) {
-            seen.set(id, { nodeClass: reference.nodeClass, typeDefinition: reference.typeDefinition?.toString(), name: reference.browseName.toString() });
-            queue.push(id);
-          }
+          const key = text(reference.nodeId);
+          nodes[batch[i]].children.push([text(reference.referenceTypeId), key]);
+          if (ids.has(key)) continue;
+          ids.set(key, reference.nodeId);
+          queue.push(key);
+          const type = reference.typeDefinition.isEmpty() ? "" : text(reference.typeDefinition);
+          nodes[key] = { children: [], told: [reference.nodeClass, reference.browseName.name], type };
         }
         if (!result.continuationPoint?.length) break;
         result = await session.browseNext(result.continuationPoint, false);
       }
     }
   }
-  const browsed = Date.now() - started;
 
-  const ours = [...seen].filter(([id]) => id.includes(prefix));
-  const statuses = {};
-  const attributes = [AttributeIds.NodeClass, AttributeIds.BrowseName, AttributeIds.DisplayName, AttributeIds.Description];
-  for (let at = 0; at < ours.length; at += BATCH) {
-    const batch = ours.slice(at, at + BATCH);
-    const values = await session.read(batch.flatMap(([nodeId]) => attributes.map((attributeId) => ({ nodeId, attributeId }))));
-    batch.forEach(([nodeId, known], i) => {
-      const [nodeClass, , displayName, description] = values.slice(i * attributes.length, (i + 1) * attributes.length);
-      if (!nodeClass.statusCode.isGood()) problems.push(`${nodeId}: bad reference (${nodeClass.statusCode.name})`);
-      else if (nodeClass.value.value !== known.nodeClass) problems.push(`${nodeId}: class ${nodeClass.value.value} is not ${known.nodeClass}`);
-      if (!displayName.value?.value?.text) problems.push(`${nodeId}: no display name`);
-      known.described = Boolean(description.value?.value?.text);
-    });
+  async function read(keys, attributes) {
+    const rows = [];
+    for (let at = 0; at < keys.length; at += BATCH) {
+      const wanted = keys.slice(at, at + BATCH).flatMap((key) => attributes.map((attributeId) => ({ nodeId: ids.get(key), attributeId })));
+      const values = await session.read(wanted);
+      while (values.length) rows.push(values.splice(0, attributes.length));
+    }
+    return rows;
   }
-  const variables = ours.filter(([, known]) => known.nodeClass === NodeClass.Variable);
-  for (let at = 0; at < variables.length; at += BATCH) {
-    const batch = variables.slice(at, at + BATCH);
-    const values = await session.read(
-      batch.flatMap(([nodeId]) =>
-        [AttributeIds.Value, AttributeIds.DataType, AttributeIds.ValueRank].map((attributeId) => ({ nodeId, attributeId })),
-      ),
-      0,
-      TimestampsToReturn.Both,
-    );
-    batch.forEach(([nodeId, known], i) => {
-      const [value, dataType, valueRank] = values.slice(i * 3, i * 3 + 3);
-      statuses[value.statusCode.name] = (statuses[value.statusCode.name] ?? 0) + 1;
-      if (!dataType.statusCode.isGood() || dataType.value.value.isEmpty()) problems.push(`${nodeId}: no data type`);
-      if (!valueRank.statusCode.isGood()) problems.push(`${nodeId}: no value rank`);
-      if (!known.typeDefinition || known.typeDefinition === "ns=0;i=0") problems.push(`${nodeId}: no type definition`);
-      const property = known.typeDefinition === "ns=0;i=68";
-      if (!property && !known.described) problems.push(`${nodeId}: no description`);
-      if (value.statusCode.isGood() && value.value.isArray?.() === false && valueRank.value.value === 1 && value.value.value !== null)
-        problems.push(`${nodeId}: a scalar with value rank 1`);
-    });
-  }
-  return {
-    nodes: seen.size, ours: ours.length, variables: variables.length, references, statuses,
-    problems: problems.slice(0, 50), problemCount: problems.length,
-    ids: ours.length < 30000 ? ours.map(([id]) => id) : [],
-    browseMs: browsed, totalMs: Date.now() - started,
-  };
+  const every = Object.keys(nodes);
+  const common = [AttributeIds.NodeClass, AttributeIds.BrowseName, AttributeIds.DisplayName, AttributeIds.Description];
+  (await read(every, common)).forEach(([nodeClass, browseName, displayName, description], i) => {
+    const row = nodes[every[i]];
+    bad(every[i], "NodeClass", nodeClass.statusCode);
+    bad(every[i], "BrowseName", browseName.statusCode);
+    bad(every[i], "DisplayName", displayName.statusCode);
+    row.class = nodeClass.value.value;
+    row.name = prefix(browseName.value.value?.namespaceIndex ?? 0) + browseName.value.value?.name;
+    row.display = displayName.value.value?.text ?? "";
+    row.description = description.value.value?.text ?? "";
+    const [toldClass, toldName] = row.told ?? [row.class, browseName.value.value.name];
+    if (toldClass !== row.class || toldName !== browseName.value.value?.name) problems.push(`${every[i]} is not what its reference says`);
+    delete row.told;
+    row.children.sort((a, b) => (a.join() < b.join() ? -1 : 1));
+  });
+  const variables = every.filter((key) => nodes[key].class === NodeClass.Variable);
+  (await read(variables, [AttributeIds.Value, AttributeIds.DataType, AttributeIds.ValueRank])).forEach(([value, dataType, rank], i) => {
+    const row = nodes[variables[i]];
+    bad(variables[i], "DataType", dataType.statusCode);
+    bad(variables[i], "ValueRank", rank.statusCode);
+    row.dataType = dataType.value.value ? text(dataType.value.value) : "";
+    row.rank = rank.value.value;
+    row.status = value.statusCode.value;
+    const content = value.value?.value;
+    row.unit = content?.constructor?.name === "EUInformation" ? [content.unitId, content.displayName.text, content.namespaceUri] : null;
+    row.range = content?.constructor?.name === "Range" ? [content.low, content.high] : null;
+  });
+  return { namespaces, nodes, problems: problems.slice(0, 50), seconds: (Date.now() - started) / 1000 };
 });
