@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -13,11 +14,11 @@ from opcua_bms.acquire.driver import U16
 from opcua_bms.acquire.memory import MemoryDriver
 from opcua_bms.acquire.pace import ManualPace
 from opcua_bms.acquire.settings import ConnectionSettings, DeviceSettings
-from opcua_bms.model.image import Image, ScanInfo
+from opcua_bms.model.image import Image, Points, ScanInfo
 from opcua_bms.model.layout import Layout
 from opcua_bms.model.quality import Quality
 from opcua_bms.model.topology import ClusterShape, PackShape, StackShape, Topology
-from opcua_bms.profiles import DevicePlan, Placement, bind, parse_profile
+from opcua_bms.profiles import DevicePlan, Placement, bind_groups, parse_profile
 
 PROFILE = b"""
 name = "small-cluster"
@@ -81,11 +82,12 @@ def plant(n_clusters: int, missing: tuple[int, ...] = ()) -> Topology:
     return Topology((StackShape(tuple(shapes)),))
 
 
-def registers_of(plan: DevicePlan, image: Image) -> dict[str, U16]:
+def registers_of(plan: DevicePlan | Sequence[DevicePlan], image: Image) -> dict[str, U16]:
     """Whole tables of a device in which the image is true."""
     tables = {"input": np.zeros(400, np.uint16), "holding": np.zeros(400, np.uint16)}
-    for table, (addresses, registers) in plan.encode(image.values, image.bits).items():
-        tables[table][addresses] = registers
+    for part in [plan] if isinstance(plan, DevicePlan) else plan:
+        for table, (addresses, registers) in part.encode(image.values, image.bits).items():
+            tables[table][addresses] = registers
     return tables
 
 
@@ -130,18 +132,28 @@ class Rig:
     write_life: bool = False
     hard_limit: int = 2
     profile: bytes = PROFILE
+    fast_period_s: float | None = None
+    device: dict[str, Any] = field(default_factory=dict)
+    """more device settings, by name"""
     pace: ManualPace = field(default_factory=ManualPace)
     images: list[Image] = field(default_factory=list)
+    points: list[Points] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.topology = plant(self.n, self.missing)
         self.layout = Layout.of(self.topology)
         self.truth = truth(self.layout)
         self.settings = plan_settings(
-            self.topology, self.layout, lambda _: ConnectionSettings("memory"), self.profile, write_life=self.write_life
+            self.topology,
+            self.layout,
+            lambda _: ConnectionSettings("memory"),
+            self.profile,
+            fast_points=self.fast_period_s is not None,
+            write_life=self.write_life,
+            **self.device,
         )
         self.drivers = {
-            s.name: MemoryDriver(registers_of(s.plan, self.truth), self.pace, response_s=self.response_s)
+            s.name: MemoryDriver(registers_of(s.plans, self.truth), self.pace, response_s=self.response_s)
             for s in self.settings
         }
         self.acquisition = Acquisition(
@@ -152,12 +164,13 @@ class Rig:
             lambda s: self.drivers[s.name],
             self.pace,
             hard_limit_periods=self.hard_limit,
+            fast_period_s=self.fast_period_s,
         )
         self.beating = True
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Rig:
-        self._tasks.append(asyncio.create_task(self.acquisition.run(self.images.append)))
+        self._tasks.append(asyncio.create_task(self.acquisition.run(self.images.append, self.points.append)))
         self._tasks.append(asyncio.create_task(self._beat()))
         return self
 
@@ -192,18 +205,15 @@ def plan_settings(
     layout: Layout,
     connection: Callable[[int], ConnectionSettings],
     text: bytes = PROFILE,
+    *,
+    fast_points: bool = False,
     **more: float,
 ) -> list[DeviceSettings]:
     """One device per fitted cluster, cluster k at connection(k)."""
     profile = parse_profile(text, "small.toml")
-    return [
-        DeviceSettings(
-            f"cluster{k + 1:02d}",
-            connection(k),
-            bind(profile, topology, layout, Placement.cluster(k)),
-            k + 1,
-            **more,  # type: ignore[arg-type]  # numbers only, by name
-        )
-        for k in range(topology.n_clusters)
-        if topology.installed[k]
-    ]
+    out = []
+    for k in np.flatnonzero(topology.installed).tolist():
+        plan, fast = bind_groups(profile, topology, layout, Placement.cluster(k), fast=fast_points)
+        name = f"cluster{k + 1:02d}"
+        out.append(DeviceSettings(name, connection(k), plan, k + 1, fast=fast, **more))  # type: ignore[arg-type]  # by name
+    return out

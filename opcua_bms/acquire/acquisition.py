@@ -11,19 +11,22 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from opcua_bms.acquire.binding import NEVER, Binding, Reading
-from opcua_bms.acquire.device import Device, Frame
+from opcua_bms.acquire.device import Device
 from opcua_bms.acquire.driver import Driver
+from opcua_bms.acquire.lane import Frame
 from opcua_bms.acquire.pace import Pace
+from opcua_bms.acquire.schedule import Schedule
 from opcua_bms.acquire.settings import DeviceSettings
+from opcua_bms.acquire.station import Station
 from opcua_bms.errors import ConfigurationError
-from opcua_bms.model.image import DeviceHealth, DeviceState, Image, ScanInfo
+from opcua_bms.model.image import Image, Points, ScanInfo
 from opcua_bms.model.layout import Layout, Scope
 from opcua_bms.model.quality import Quality
 from opcua_bms.model.topology import Topology
 
 Bools = npt.NDArray[np.bool_]
 OnImage = Callable[[Image], None]
+OnPoints = Callable[[Points], None]
 
 
 class Acquisition:
@@ -32,6 +35,7 @@ class Acquisition:
     Devices begin one after the other over the first `stagger` of the period. Everything of one image carries one
     stamp; what was not read since the image before keeps its old stamp, and its value for `hard_limit_periods`.
     The first image is frozen as soon as every device has answered once, at the latest at the normal time.
+    With `fast_period_s` the fast points of all devices are read and frozen that often between the images.
     """
 
     def __init__(
@@ -46,8 +50,10 @@ class Acquisition:
         freeze_phase: float = 0.6,
         stagger: float = 0.2,
         hard_limit_periods: int = 2,
+        fast_period_s: float | None = None,
     ) -> None:
         self.period_s = period_s
+        self._fast_s = fast_period_s
         self._pace = pace
         self._layout = layout
         self._phase = freeze_phase
@@ -56,20 +62,25 @@ class Acquisition:
         self.bound: Bools = bound_slots(devices, layout)
         """bool[layout.size]: slots that a device gives"""
         absent = absent_slots(topology, layout)
-        self._stations = [_Station(s, _device(s, driver_for(s), pace), absent, hard_limit_periods) for s in devices]
+        self._stations = [
+            Station(s, driver_for(s), pace, topology, layout, absent, hard_limit_periods) for s in devices
+        ]
+        self._fast_slots = np.concatenate([np.zeros(0, np.int64), *(s.fast_slots for s in self._stations)])
+        self._fast_slots.sort()
         self._work = Image.blank(layout, ScanInfo(0, 0.0, 0, period_s), Quality.NOT_SUPPORTED)
         self._work.quality[self.bound] = Quality.NO_COMMUNICATION
         self._work.quality[absent] = Quality.ABSENT
         self._start_s = 0.0
         self._counter = 0
+        self._k = 0
 
     @property
     def devices(self) -> list[Device]:
         """The devices with their counters, in the order of the settings."""
         return [station.device for station in self._stations]
 
-    async def run(self, on_image: OnImage) -> None:
-        """Scan and freeze until cancelled; `on_image` is called on the event loop and must neither raise nor wait.
+    async def run(self, on_image: OnImage, on_points: OnPoints | None = None) -> None:
+        """Scan and freeze until cancelled; the callbacks are called on the event loop and must neither raise nor wait.
 
         Each image is a copy of its own, still writeable: the reduction completes it and makes it read-only.
         """
@@ -81,6 +92,12 @@ class Acquisition:
                     arrived = partial(self._arrived, station, on_image)
                     run = station.device.run(self._start_s + i * step_s, self.period_s, arrived)
                     tasks.create_task(run, name=f"device {station.device.name}")
+                    if self._fast_s is not None and station.device.fast is not None:
+                        fast_start_s = self._start_s + i * self._stagger * self._fast_s / len(self._stations)
+                        run = station.device.run_fast(fast_start_s, self._fast_s, station.take_fast)
+                        tasks.create_task(run, name=f"device {station.device.name}, fast points")
+                if self._fast_s is not None and on_points is not None and self._fast_slots.size:
+                    tasks.create_task(self._freeze_fast(self._fast_s, on_points), name="fast points")
                 await self._freeze_on_time(on_image)
         finally:
             for station in self._stations:
@@ -96,7 +113,31 @@ class Acquisition:
             now_s = self._pace.monotonic()
             k = max(k + 1, math.ceil((now_s - self._start_s) / self.period_s - self._phase))
 
-    def _arrived(self, station: _Station, on_image: OnImage, frame: Frame) -> None:
+    async def _freeze_fast(self, period_s: float, on_points: OnPoints) -> None:
+        """Freeze the fast points at (k + phase) · fast period; not before the first image, nor for nothing."""
+        schedule = Schedule(self._start_s + self._phase * period_s, period_s)
+        while True:
+            await self._pace.sleep_until(schedule.due_s)
+            if self._counter:
+                stamp_ns = self._pace.utc_ns()
+                fresh = [s.freeze_fast(self._k, stamp_ns, self._work) for s in self._stations]
+                if any(fresh):
+                    on_points(self._points(stamp_ns))
+            schedule.next(self._pace.monotonic())
+
+    def _points(self, stamp_ns: int) -> Points:
+        slots, work = self._fast_slots, self._work
+        split = int(np.searchsorted(slots, self._layout.n_numbers))
+        return Points(
+            slots,
+            work.values[slots[:split]],
+            work.bits[slots[split:] - self._layout.n_numbers],
+            work.quality[slots],
+            work.stamp_ns[slots],
+            stamp_ns,
+        )
+
+    def _arrived(self, station: Station, on_image: OnImage, frame: Frame) -> None:
         station.take(frame)
         if not self._counter and all(s.reading is not None for s in self._stations):
             on_image(self._freeze(0, None))
@@ -104,11 +145,12 @@ class Acquisition:
     def _freeze(self, k: int, due_s: float | None) -> Image:
         """Bring the latest frames into the working image and copy it; `due_s` None: early, so never late."""
         self._counter += 1
+        self._k = k
         stamp_ns, now_s = self._pace.utc_ns(), self._pace.monotonic()
         work = self._work
         frames = [s.reading.frame for s in self._stations if s.reading is not None]
         duration_s = max(f.finished_s for f in frames) - min(f.started_s for f in frames) if frames else 0.0
-        health = tuple(s.freeze(k, stamp_ns, work) for s in self._stations)
+        health = tuple(s.freeze(k, now_s, stamp_ns, work) for s in self._stations)
         scan = ScanInfo(
             self._counter, now_s, stamp_ns, self.period_s, duration_s, 0.0 if due_s is None else now_s - due_s
         )
@@ -124,89 +166,11 @@ class Acquisition:
         )
 
 
-class _Station:
-    """One device, its newest reading since the last freeze, and where its values go."""
-
-    def __init__(self, settings: DeviceSettings, device: Device, absent: Bools, hard_limit: int) -> None:
-        self.device = device
-        self.reading: Reading | None = None
-        limit_s = settings.heartbeat_limit_s
-        if limit_s is None:
-            limit_s = settings.plan.profile.heartbeat.limit_s
-        self._binding = Binding(settings.plan, absent, hard_limit, limit_s)
-        self._hard_limit = hard_limit
-        self._clusters = own_clusters(settings)
-        self._last_good_ns = 0
-
-    def take(self, frame: Frame) -> None:
-        """Decode a frame as it arrives, so that the freeze only copies."""
-        self.reading = self._binding.decode(frame)
-
-    def freeze(self, k: int, stamp_ns: int, work: Image) -> DeviceHealth:
-        """Write the newest reading, or its absence, into the working image."""
-        reading, self.reading = self.reading, None
-        if self._binding.apply(reading, k, stamp_ns, work):
-            self._last_good_ns = stamp_ns
-        counters = self.device.counters
-        p50_s, p95_s = counters.round_trips()
-        return DeviceHealth(
-            self.device.name,
-            self._state(k),
-            p50_s,
-            p95_s,
-            counters.requests,
-            counters.timeouts,
-            counters.exceptions,
-            counters.last_error,
-            self._last_good_ns,
-            self._clusters,
-            counters.named(self.device.driver.notes),
-            self._binding.frozen,
-            self.device.quarantine.bad,
-        )
-
-    def _state(self, k: int) -> DeviceState:
-        missed = self._binding.missed
-        if missed == NEVER:
-            return DeviceState.OFFLINE if k >= self._hard_limit else DeviceState.CONNECTING
-        if missed == 0:
-            return DeviceState.ONLINE
-        return DeviceState.MISSED if missed <= self._hard_limit else DeviceState.OFFLINE
-
-
-def _device(settings: DeviceSettings, driver: Driver, pace: Pace) -> Device:
-    plan = settings.plan
-    life = plan.life if settings.write_life else None
-    if settings.write_life and (life is None or life.table != "holding"):
-        raise ConfigurationError(f"device {settings.name}: its profile has no holding register for our heartbeat")
-    place = {"host": settings.connection.place, "port": settings.connection.port, "unit": settings.unit}
-    return Device(
-        settings.name,
-        driver,
-        plan.requests,
-        plan.atoms,
-        plan.n_words,
-        pace,
-        place,
-        life=life,
-        life_period_s=plan.profile.heartbeat.period_s,
-        back_off=settings.back_off,
-    )
-
-
-def own_clusters(settings: DeviceSettings) -> tuple[int, ...]:
-    """0-based clusters that are blind without this device: those of a controller, or whose cells a master serves."""
-    plan = settings.plan
-    master = plan.placement.bms or bool(plan.placement.stacks)
-    serves_cells = any(e.point.target == "cell.voltage" and e.slots.size for e in plan.elements)
-    return () if master and not serves_cells else plan.placement.clusters
-
-
 def bound_slots(devices: Sequence[DeviceSettings], layout: Layout) -> Bools:
     """bool[layout.size]: slots that a device gives; ConfigurationError when two give one."""
     giver = np.full(layout.size, -1, np.int64)
     for i, settings in enumerate(devices):
-        slots = settings.plan.codec.slots
+        slots = np.concatenate([plan.codec.slots for plan in settings.plans])
         taken = slots[giver[slots] >= 0]
         if taken.size:
             slot = int(taken[0])

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from opcua_bms.acquire.device import Frame
 from opcua_bms.acquire.driver import Fault, ModbusException
+from opcua_bms.acquire.lane import Frame
+from opcua_bms.acquire.pulse import Pulse
 from opcua_bms.model.image import Image
 from opcua_bms.model.quality import IS_BAD, IS_GOOD, IS_USABLE, Quality
 from opcua_bms.profiles.plan import DevicePlan
@@ -30,6 +30,8 @@ _REFUSED = {
 }
 """exception codes that say something of the block; all others (busy, gateway, unknown) count as a missed scan"""
 NEVER = -1
+_HELD = 255
+"""not asked this time: neither fresh nor missed"""
 
 
 def verdict(fault: Fault | None) -> Quality:
@@ -60,7 +62,7 @@ class Binding:
     missed more than `hard_limit` freezes in a row loses its values. Slots in `absent` are never touched.
     """
 
-    def __init__(self, plan: DevicePlan, absent: Bools, hard_limit: int, heartbeat_limit_s: float = 0.0) -> None:
+    def __init__(self, plan: DevicePlan, absent: Bools, hard_limit: int, pulse: Pulse) -> None:
         codec = plan.codec
         self._codec = codec
         self._hard_limit = hard_limit
@@ -69,7 +71,7 @@ class Binding:
         self._kept = None if kept.all() else kept
         self._number_kept, self._word_kept = kept[:split], kept[split:]
         self.slots: I64 = codec.slots[kept]
-        self._number_slots = codec.number_slots[self._number_kept]
+        self.number_slots = codec.number_slots[self._number_kept]
         self._bit_index = codec.word_indices[self._word_kept]
         needs = np.zeros((len(plan.requests), codec.slots.size), bool)
         for request, positions in enumerate(codec.request_positions):
@@ -80,14 +82,11 @@ class Binding:
         self._last_k: I64 = np.full(len(plan.requests), NEVER, np.int64)
         self._codes: U8 = np.full(len(plan.requests), Quality.WAITING, np.uint8)
         """what was last written of each request's slots"""
-        self._beat_at = plan.heartbeat_position if heartbeat_limit_s > 0 else None
+        self._feeds: I64 = np.flatnonzero(self._needs.any(axis=1))
+        """requests that give slots at all"""
+        self.pulse = pulse
+        self._beat_at = plan.heartbeat_position
         self._beat_requests = [] if self._beat_at is None else np.flatnonzero(needs[:, self._beat_at]).tolist()
-        self._beat_kept = None if self._beat_at is None or not kept[self._beat_at] else int(kept[: self._beat_at].sum())
-        self._beat_limit_s = heartbeat_limit_s
-        self._beat = math.nan
-        self._beat_since_s = 0.0
-        self.frozen = False
-        """the heartbeat stands still"""
         self.missed = NEVER
         self._refused_words: Bools | None = None
         self._refused: Bools | None = None
@@ -96,11 +95,15 @@ class Binding:
         """What a frame says, ready for `apply`; good values of a device whose heartbeat stands still are FROZEN."""
         decoded = self._codec.decode(frame.words)
         values, bits, quality = decoded.values, decoded.bits, decoded.quality
-        if self._beat_at is not None and self._stands_still(float(values[self._beat_at]), frame):
+        if self._beat_at is not None:
+            self._see_beat(self._beat_at, float(values[self._beat_at]), frame)
+        if self.pulse.frozen:
             quality = np.where(IS_GOOD[quality], np.uint8(Quality.FROZEN), quality)
         if self._kept is not None:
             values, bits, quality = values[self._number_kept], bits[self._word_kept], quality[self._kept]
         verdicts = np.array([verdict(fault) for fault in frame.outcome.faults], np.uint8)
+        if frame.held is not None:
+            verdicts[frame.held] = _HELD
         answered_s = np.array(frame.outcome.answered_s)
         return Reading(frame, values, bits, quality, answered_s, verdicts, self._refused_slots(frame.refused))
 
@@ -119,16 +122,23 @@ class Binding:
 
         True if the device said anything of at least one block.
         """
-        if reading is not None and reading.refused is None and not reading.verdicts.any():
+        if reading is not None and reading.refused is None and not reading.verdicts[self._feeds].any():
             self._last_k[:] = k
             self._codes = reading.verdicts
             self._write_all(reading, stamp_ns, out)
             self.missed = 0
             return True
+        if reading is None and self._beat_at is not None:
+            self.pulse.lose()
         codes = np.full(self._last_k.size, _MISSED, np.uint8) if reading is None else reading.verdicts.copy()
-        said = codes != _MISSED
+        held = codes == _HELD
+        said = (codes != _MISSED) & ~held
         self._last_k[said] = k
-        codes[~said & ((self._last_k == NEVER) | (k - self._last_k > self._hard_limit))] = Quality.NO_COMMUNICATION
+        if said.any():
+            self._last_k[held & (self._last_k != NEVER)] = k
+        codes[~said & ~held & ((self._last_k == NEVER) | (k - self._last_k > self._hard_limit))] = (
+            Quality.NO_COMMUNICATION
+        )
         if reading is not None or not np.array_equal(codes, self._codes):  # else nothing has changed
             self._write_some(reading, codes, stamp_ns, out)
         self._codes = codes
@@ -139,7 +149,7 @@ class Binding:
     def _write_all(self, reading: Reading, stamp_ns: int, out: Image) -> None:
         """Every block arrived."""
         slots = self.slots
-        out.values[self._number_slots] = reading.values
+        out.values[self.number_slots] = reading.values
         out.bits[self._bit_index] = reading.bits
         out.quality[slots] = reading.quality
         out.stamp_ns[slots] = stamp_ns
@@ -149,40 +159,37 @@ class Binding:
         """Blocks with different fates; a slot that needs several blocks shares the worst of them."""
         slots = self.slots
         code = np.zeros(slots.size, np.uint8)
+        held = codes == _HELD
         if codes.size and (codes == codes[0]).all():
             code[:] = codes[0]
         else:
             for fate in (_MISSED, Quality.DEVICE_FAILURE, Quality.CONFIGURATION_ERROR, Quality.NO_COMMUNICATION):
                 code[self._needs[codes == fate].any(axis=0)] = fate
+            if held.any():
+                code[~self._needs[~held].any(axis=0)] = _HELD
         if reading is not None and reading.refused is not None:
             code[reading.refused] = Quality.CONFIGURATION_ERROR
         old = out.quality[slots]
         quality = np.where(code == _MISSED, np.where(IS_USABLE[old], np.uint8(_MISSED), old), code)
+        quality[code == _HELD] = old[code == _HELD]
         fresh = code == _FRESH
-        n = self._number_slots.size
-        if reading is None:
-            self._beat = math.nan
-            self.frozen = False
-        else:
+        n = self.number_slots.size
+        if reading is not None:
             quality[fresh] = reading.quality[fresh]
-            out.values[self._number_slots[fresh[:n]]] = reading.values[fresh[:n]]
+            out.values[self.number_slots[fresh[:n]]] = reading.values[fresh[:n]]
             out.bits[self._bit_index[fresh[n:]]] = reading.bits[fresh[n:]]
             out.measured_s[slots[fresh]] = reading.answered_s[self._request_of[fresh]]
         lost = IS_BAD[quality] & ~fresh
-        out.values[self._number_slots[lost[:n]]] = np.nan
+        out.values[self.number_slots[lost[:n]]] = np.nan
         out.bits[self._bit_index[lost[n:]]] = 0
         out.quality[slots] = quality
         said = fresh | (code == Quality.CONFIGURATION_ERROR) | (code == Quality.DEVICE_FAILURE)
         out.stamp_ns[slots[said]] = stamp_ns
 
-    def _stands_still(self, beat: float, frame: Frame) -> bool:
-        """Whether the heartbeat kept its value for the limit; one that could not be read starts anew."""
-        refused = self._refused_slots(frame.refused)
-        if any(frame.outcome.faults[request] for request in self._beat_requests) or (
-            refused is not None and self._beat_kept is not None and refused[self._beat_kept]
-        ):
-            beat = math.nan
-        if beat != self._beat:
-            self._beat, self._beat_since_s = beat, frame.finished_s
-        self.frozen = frame.finished_s - self._beat_since_s >= self._beat_limit_s
-        return self.frozen
+    def _see_beat(self, at: int, beat: float, frame: Frame) -> None:
+        """Show the heartbeat to the pulse, NaN if it could not be read."""
+        faults, refused = frame.outcome.faults, frame.refused
+        unread = any(faults[request] is not None for request in self._beat_requests)
+        if unread or (refused is not None and self._codec.touched(refused)[at]):
+            beat = float("nan")
+        self.pulse.see(beat, frame.finished_s)

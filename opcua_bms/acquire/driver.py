@@ -160,8 +160,8 @@ class Driver(Protocol):
     async def connect(self) -> None:
         """Connect if need be; raises ConnectFailed."""
 
-    def prepare(self, blocks: Sequence[Block]) -> Reader:
-        """Make a reader of these blocks; its requests are encoded once."""
+    def prepare(self, blocks: Sequence[Block], *, urgent: bool = False) -> Reader:
+        """Make a reader of these blocks; its requests are encoded once. `urgent`: they go out before all that wait."""
 
     async def read(self, table: str, address: int, count: int) -> U16:
         """Read uint16[count] at once; raises a Fault."""

@@ -4,13 +4,40 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from opcua_bms.acquire.driver import Fault, ModbusException, Outcome, Timeout
 
 WINDOW = 256
+
+
+class Trips:
+    """The last round trips, NaN where there was no answer."""
+
+    def __init__(self, size: int) -> None:
+        self._window = np.full(size, np.nan)
+        self._at = 0
+
+    def add(self, trip_s: float) -> None:
+        self._window[self._at] = trip_s
+        self._at = (self._at + 1) % self._window.size
+
+    def extend(self, trips_s: Sequence[float]) -> None:
+        size = self._window.size
+        trips = trips_s[:size]
+        index = (self._at + np.arange(len(trips))) % size
+        self._window[index] = trips
+        self._at = (self._at + len(trips)) % size
+
+    def percentiles(self) -> tuple[float, float]:
+        """p50 and p95 in s; 0 before the first answer."""
+        ordered = np.sort(self._window)  # NaN goes last
+        n = ordered.size - int(np.isnan(ordered).sum())
+        if not n:
+            return 0.0, 0.0
+        return float(ordered[(n - 1) // 2]), float(ordered[math.ceil(0.95 * n) - 1])
 
 
 class Counters:
@@ -22,8 +49,7 @@ class Counters:
         self.exceptions = 0
         self.faults: Counter[str] = Counter()
         self.last_error = ""
-        self._window = np.full(WINDOW, np.nan)
-        self._at = 0
+        self._trips = Trips(WINDOW)
 
     def count(self, outcome: Outcome) -> None:
         """Add one read: each exception, and the fault that ended it once."""
@@ -33,10 +59,7 @@ class Counters:
             if fault is not None and fault is not before:  # the fault that ended a read stands at all blocks after it
                 self.count_fault(fault)
             before = fault
-        trips = outcome.round_trip_s[:WINDOW]
-        index = (self._at + np.arange(len(trips))) % WINDOW
-        self._window[index] = trips
-        self._at = (self._at + len(trips)) % WINDOW
+        self._trips.extend(outcome.round_trip_s)
 
     def count_fault(self, fault: Fault) -> None:
         self.faults[fault.name] += 1
@@ -46,11 +69,7 @@ class Counters:
 
     def round_trips(self) -> tuple[float, float]:
         """p50 and p95 in s over the window; 0 before the first answer."""
-        ordered = np.sort(self._window)  # NaN goes last
-        n = WINDOW - int(np.isnan(ordered).sum())
-        if not n:
-            return 0.0, 0.0
-        return float(ordered[(n - 1) // 2]), float(ordered[math.ceil(0.95 * n) - 1])
+        return self._trips.percentiles()
 
     def named(self, notes: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
         """All counts by name, those of the line included, sorted."""

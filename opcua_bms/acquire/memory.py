@@ -58,7 +58,7 @@ class MemoryDriver:
                 raise ConnectFailed("refused")
             self._connected = True
 
-    def prepare(self, blocks: Sequence[Block]) -> MemoryReader:
+    def prepare(self, blocks: Sequence[Block], *, urgent: bool = False) -> MemoryReader:  # noqa: ARG002 — no queue
         return MemoryReader(self, blocks)
 
     async def read(self, table: str, address: int, count: int) -> U16:

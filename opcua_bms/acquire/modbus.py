@@ -70,10 +70,10 @@ class ModbusDriver:
     async def connect(self) -> None:
         await self._link.connect()
 
-    def prepare(self, blocks: Sequence[Block]) -> ModbusReader:
+    def prepare(self, blocks: Sequence[Block], *, urgent: bool = False) -> ModbusReader:
         codec = self._link.codec
         requests = [read_request(block) for block in blocks]
-        return ModbusReader(self, [Prepared(r, codec.frame(self._unit, r, 0)) for r in requests])
+        return ModbusReader(self, [Prepared(r, codec.frame(self._unit, r, 0)) for r in requests], urgent)
 
     async def read(self, table: str, address: int, count: int) -> U16:
         return await read_once(self, table, address, count)
@@ -115,12 +115,13 @@ class ModbusDriver:
 class ModbusReader:
     """A read of fixed blocks, its frames encoded once."""
 
-    def __init__(self, driver: ModbusDriver, requests: Sequence[Prepared]) -> None:
+    def __init__(self, driver: ModbusDriver, requests: Sequence[Prepared], urgent: bool) -> None:
         self._driver = driver
         self._requests = requests
+        self._urgent = urgent
 
     async def read(self, words: U16) -> Outcome:
-        return await self._driver.perform(self._requests, words)
+        return await self._driver.perform(self._requests, words, urgent=self._urgent)
 
 
 def _link(settings: ConnectionSettings, monotonic: Callable[[], float]) -> Link:

@@ -57,6 +57,10 @@ class ConnectionSettings:
     """False for a device that always answers transaction id 0; then one request is in flight at most"""
     serial: SerialSettings | None = None
     tls: TlsSettings | None = None
+    backup_host: str = ""
+    """tried when the host cannot be connected, or takes connections and never answers; and the other way round"""
+    connections: int = 1
+    """connections over which the blocks of each device are spread"""
 
     @property
     def place(self) -> str:
@@ -80,6 +84,7 @@ class DeviceSettings:
     name: str
     connection: ConnectionSettings
     plan: DevicePlan
+    """all points but those of `fast`"""
     unit: int = 1
     timeout_s: float = 0.5
     """budget of one request"""
@@ -88,3 +93,17 @@ class DeviceSettings:
     heartbeat_limit_s: float | None = None
     """its heartbeat (`plan.heartbeat_position`) unchanged for so long → its values are FROZEN; 0: off, None: profile"""
     back_off: BackOff = BackOff()
+    fast: DevicePlan | None = None
+    """points that are read more often than once per scan"""
+    slow_period_s: float = 3600.0
+    """how often the requests of group `slow` are read"""
+    frozen_cells_s: float = 0.0
+    """all cell voltages of a cluster unchanged to the bit for so long while current flows → FROZEN; 0: off"""
+    flowing_a: float = 5.0
+    """a cluster's current, in either direction, that must show in some cell"""
+    clock_limit_s: float = 60.0
+    """the device's clock further away from ours is told"""
+
+    @property
+    def plans(self) -> tuple[DevicePlan, ...]:
+        return (self.plan,) if self.fast is None else (self.plan, self.fast)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -30,6 +31,25 @@ class DeviceState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class BlockHealth:
+    """How one block of a device (`count` registers or coils from zero-based `address`) fares since the start.
+
+    `exceptions` are (code, count); round trips in s over its last answers; `last_good_ns` UTC, 0: never.
+    """
+
+    table: str
+    address: int
+    count: int
+    group: str
+    requests: int
+    timeouts: int
+    exceptions: tuple[tuple[int, int], ...]
+    round_trip_p50_s: float
+    round_trip_p95_s: float
+    last_good_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class DeviceHealth:
     """Counters and state of one device at the freeze; times in seconds, stamps in ns UTC (0: never)."""
 
@@ -50,6 +70,17 @@ class DeviceHealth:
     """its heartbeat stands still"""
     quarantined: tuple[tuple[str, int, int], ...] = ()
     """(table, zero-based address, count) of registers that it refuses and that are left out"""
+    overruns: int = 0
+    """scans left out because the one before took too long"""
+    lateness_s: float = 0.0
+    """how late its last scan began"""
+    blocks: tuple[BlockHealth, ...] = ()
+    values: tuple[tuple[str, float | str | None], ...] = ()
+    """what it says of itself (`device.…` points): serial number, counts, clock in s since 1970; None: no valid value"""
+    clock_offset_s: float = math.nan
+    """its clock minus ours; NaN: it has none, or none was read yet"""
+    frozen_clusters: tuple[int, ...] = ()
+    """0-based clusters whose cells all stand still while current flows"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,3 +132,19 @@ class Image:
             np.full(layout.size, np.nan),
             scan,
         )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Points:
+    """Some slots that were read again between two scans.
+
+    `slots` int64[n] ascending; values float64 of those that are numbers, bits uint64 of the words after them; quality
+    uint8[n] and stamp_ns int64[n] of all. `frozen_ns` UTC of the freeze.
+    """
+
+    slots: I64
+    values: F64
+    bits: U64
+    quality: U8
+    stamp_ns: I64
+    frozen_ns: int

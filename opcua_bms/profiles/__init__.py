@@ -15,6 +15,7 @@ Pure: no input or output, no clock. Mistakes are `errors.ConfigurationError`.
 
 from opcua_bms.profiles.codec import Codec, Decoded
 from opcua_bms.profiles.device_values import device_values, put_device_values
+from opcua_bms.profiles.groups import bind_groups
 from opcua_bms.profiles.lint import Finding, lint
 from opcua_bms.profiles.listing import Register, notation, registers
 from opcua_bms.profiles.parse import parse_profile
@@ -39,6 +40,7 @@ __all__ = [
     "Request",
     "WritePoint",
     "bind",
+    "bind_groups",
     "device_values",
     "json_schema",
     "lint",

@@ -8,9 +8,9 @@ import pytest
 import structlog
 from acquire_rig import PROFILE, Rig
 
-from opcua_bms.acquire.device import Schedule
 from opcua_bms.acquire.driver import BadFrame, Block, Fault, ModbusException, Timeout
 from opcua_bms.acquire.health import Repeats
+from opcua_bms.acquire.schedule import Schedule
 from opcua_bms.errors import ConfigurationError
 from opcua_bms.model.quality import Quality
 
