@@ -1,14 +1,17 @@
 """Kill and restart the alarm journal at random moments of a scripted day of faults, then hold it against the script.
 
     python benchmarks/kill_points.py [points] [seed]
+    python benchmarks/kill_points.py --server [points] [seed]
 
-1,000 points unless told otherwise. Ends with the figures of what was checked, or with what was lost or doubled.
+1,000 points of engine and journal, or 30 of the whole program with an OPC UA client, unless told otherwise. Ends with
+the figures of what was checked, or with what was lost or doubled.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import sys
 import tempfile
 import time
@@ -19,6 +22,7 @@ import structlog
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 import kill_rig
+import restart_rig
 
 
 def main(points: int, seed: int) -> None:
@@ -34,5 +38,31 @@ def main(points: int, seed: int) -> None:
     print(f"nothing lost, nothing doubled; {time.monotonic() - start_s:.0f} s")
 
 
+async def server(points: int, seed: int) -> None:
+    """Kill the whole program in the middle of storms of faults and of operators' commands."""
+    rng, on, acknowledged = random.Random(seed), set[int](), 0
+    with tempfile.TemporaryDirectory() as name:
+        async with restart_rig.site_of(Path(name)) as site:
+            for _ in range(points + 1):
+                async with site.life() as client:
+                    retained = await client.refresh()
+                    client.listen()
+                    shown = await client.truth(retained, on)
+                    for row in shown.values():
+                        if not row["AckedState/Id"] and rng.random() < 0.3:
+                            assert await client.acknowledge(row) == 0
+                            acknowledged += 1
+                    on = await site.storm(rng, rng.randint(1, 8))
+        transitions = await restart_rig.check_journal(Path(name) / "alarms.sqlite", site.seen)
+    print(f"{points} kills, {transitions} transitions, {len(site.seen)} seen, {acknowledged} acknowledged")
+    print("nothing lost, nothing doubled")
+
+
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1000, int(sys.argv[2]) if len(sys.argv) > 2 else 1)
+    whole = "--server" in sys.argv
+    numbers = [int(a) for a in sys.argv[1:] if a != "--server"]
+    points, seed = numbers[0] if numbers else 30 if whole else 1000, numbers[1] if len(numbers) > 1 else 1
+    if whole:
+        asyncio.run(server(points, seed))
+    else:
+        main(points, seed)

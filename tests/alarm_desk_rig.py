@@ -58,10 +58,12 @@ class Shown:
     def __init__(self) -> None:
         self.transitions: list[Transition] = []
         self.conditions: Sequence[ConditionState] = ()
+        self.came = asyncio.Event()
 
     def publish_conditions(self, conditions: Sequence[ConditionState], transitions: Sequence[Transition]) -> None:
         self.conditions = conditions
         self.transitions += transitions
+        self.came.set()
 
     @property
     def happened(self) -> list[tuple[str, What]]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from opcua_bms.journal.retention import Retention
-from opcua_bms.model.journal import JournalBatch, Recorded, Row, Saved
+from opcua_bms.model.journal import JournalBatch, Recorded, Saved
 
 
 class MemoryJournal:
@@ -15,20 +15,17 @@ class MemoryJournal:
 
     def __init__(self, retention: Retention = Retention(transitions=20_000)) -> None:  # noqa: B008 - frozen
         self._retention = retention
-        self._header: Row | None = None
-        self._rows: dict[str, Row] = {}
+        self._save: Callable[[bool], Saved] | None = None
         self._recorded: deque[Recorded] = deque()
         self._newest = 0
 
     async def restore(self) -> Saved | None:
         """The engine's memory after the last batch."""
-        return None if self._header is None else Saved(self._header, list(self._rows.values()))
+        return None if self._save is None else self._save(True)
 
     async def append(self, batch: JournalBatch) -> None:
         """Keep a batch, and forget what is too old."""
-        saved = batch.save(self._header is None)
-        self._header = saved.header
-        self._rows.update((row["id"], row) for row in saved.rows)
+        self._save = batch.save
         for t in batch.transitions:
             self._newest += 1
             self._recorded.append(Recorded(self._newest, t.info, t.what, t.state))
@@ -61,8 +58,7 @@ class MemoryJournal:
 
     async def set_aside(self, reason: str) -> None:  # noqa: ARG002 - nobody could look at it later
         """Forget everything."""
-        self._header = None
-        self._rows.clear()
+        self._save = None
         self._recorded.clear()
 
     async def close(self) -> None:

@@ -16,6 +16,7 @@ from opcua_bms.errors import StorageError
 from opcua_bms.journal import schema
 from opcua_bms.journal.records import info_to_json, state_to_json, to_json
 from opcua_bms.journal.retention import Retention
+from opcua_bms.journal.worker import gently
 from opcua_bms.model.journal import JournalBatch, Saved
 
 _log = structlog.get_logger(__name__)
@@ -80,9 +81,9 @@ class Store:
         db = self._open()
         saved = batch.save(self._fresh)
         new = {t.info.id: t.info for t in batch.transitions if t.info.id not in self._known}
-        infos = [(id_, info_to_json(info)) for id_, info in new.items()]
-        happened = [schema.columns(t, state_to_json(t.state)) for t in batch.transitions]
-        rows = [(row["id"], to_json(row)) for row in saved.rows]
+        infos = [(id_, info_to_json(info)) for id_, info in gently(new.items())]
+        happened = [schema.columns(t, state_to_json(t.state)) for t in gently(batch.transitions)]
+        rows = [(row["id"], to_json(row)) for row in gently(saved.rows)]
         header = to_json(saved.header)
         with _transaction(db):
             if batch.folded:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from queue import SimpleQueue
 from typing import Any, TypeVar
@@ -13,6 +14,15 @@ from opcua_bms.errors import StorageError
 
 _T = TypeVar("_T")
 _Job = tuple[Future[Any], Callable[[], Any]]
+_AT_ONCE = 16
+
+
+def gently(items: Iterable[_T]) -> Iterator[_T]:
+    """The items, with a moment for the event loop after some: a thread that computes holds it up 5 ms a time."""
+    for k, item in enumerate(items, 1):
+        yield item
+        if not k % _AT_ONCE:
+            time.sleep(0.00005)
 
 
 class Worker:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,10 +14,13 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Saved:
-    """The engine's memory: what belongs to no condition, and one row for each condition (`row["id"]`)."""
+    """The engine's memory: what belongs to no condition, and one row for each condition (`row["id"]`).
+
+    Rows may be made while they are gone through, so go through them once.
+    """
 
     header: Row
-    rows: Sequence[Row]
+    rows: Iterable[Row]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

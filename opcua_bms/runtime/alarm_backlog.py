@@ -119,7 +119,7 @@ class Backlog:
         self._in_flight = len(transitions), self.folded
 
         def save(everything: bool) -> Saved:
-            rows = engine.rows(state) if everything else [engine.row(state, c) for c in conditions]
+            rows = engine.rows(state) if everything else (engine.row(state, c) for c in conditions)
             return Saved(engine.header(state), rows)
 
         return JournalBatch(transitions, save, self.folded)

@@ -88,18 +88,18 @@ class AlarmDesk:
         saved = await self.journal.restore()
         if saved is None:
             return
-        engine, clock = self.engine, self._clock
+        engine, clock, rows = self.engine, self._clock, [dict(row) for row in saved.rows]
         try:
-            state = engine.restore(dict(saved.header), map(dict, saved.rows), clock.monotonic(), clock.utc_ns())
+            state = engine.restore(dict(saved.header), rows, clock.monotonic(), clock.utc_ns())
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             await self.journal.set_aside(f"what it remembers makes no sense: {error!r}")
             return
         # new event ids, even if the last ones of the process before never came to the disk
         self._state = replace(state, seed=os.urandom(8), counter=0)
         self._shown = self._state.conditions
-        gone = sorted(row["id"] for row in saved.rows if row["id"] not in engine.index)
+        gone = sorted(row["id"] for row in rows if row["id"] not in engine.index)
         retained = sum(one.retain for one in self._shown)
-        _log.info("alarms_restored", conditions=len(saved.rows) - len(gone), retained=retained)
+        _log.info("alarms_restored", conditions=len(rows) - len(gone), retained=retained)
         if gone:
             _log.warning("alarms_without_condition", count=len(gone), first=gone[:5])
 
@@ -184,7 +184,8 @@ class AlarmDesk:
         conditions = list(self._shown)
         for part in _slices(change.transitions):
             for t in part:
-                conditions[t.condition] = t.state
+                if not t.state.branch_id:
+                    conditions[t.condition] = t.state
             left -= len(part)
             self._shown = tuple(conditions) if left else change.state.conditions
             for sink in self._sinks:
