@@ -17,7 +17,7 @@ from crawl_asyncua import crawl
 from program import Program, running
 
 HERE = Path(__file__).parent
-DEMO = ("demo", "--endpoint", "opc.tcp://127.0.0.1:0", "--clusters", "2", "--packs", "1", "--period", "0.5")
+DEMO = ("demo", "--endpoint", "opc.tcp://127.0.0.1:0", "--clusters", "2", "--packs", "1")
 SITE = "nsu=urn:opcua-bms:site:demo-plant;"
 VARIABLE, PROPERTY = 2, "i=68"
 BASE_ANALOG_TYPE = 15318
