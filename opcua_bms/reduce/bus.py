@@ -70,26 +70,27 @@ class Bus:
         slots, target = self._layout[f"cluster.{of}"].slots, self._layout[f"bms.{name}"].start
         quality = image.quality[slots]
         usable = among & IS_USABLE[quality]
-        supported = among & (quality != Quality.NOT_SUPPORTED)
-        values = np.where(usable, image.values[slots], 0.0)
-        if weights is None:
-            value = float(values.sum())
-        else:
-            value = float((values * weights).sum() / max(float(weights[usable].sum()), 1e-12))
+        value = np.nan
         if usable.any():
+            values = image.values[slots][usable]
+            if weights is None:
+                value = float(values.sum())
+            else:
+                share = weights[usable]
+                value = float((values * share).sum() / max(float(share.sum()), 1e-12))
             whole = bool((usable == (among | unknown)).all() and IS_GOOD[quality[usable]].all())
             grade = Quality.GOOD if whole else Quality.SUBNORMAL
             image.stamp_ns[target] = image.stamp_ns[slots][usable].max()
             image.measured_s[target] = image.measured_s[slots][usable].min()
         else:
-            seen = quality[supported | (unknown & (quality != Quality.NOT_SUPPORTED))]
+            seen = quality[(among | unknown) & (quality != Quality.NOT_SUPPORTED)]
             grade = Quality.NOT_SUPPORTED if not seen.size else Quality(int(seen.max()))
             if IS_USABLE[grade]:
                 grade = Quality.INSUFFICIENT
             if not among.any() and not unknown.any() and (quality == Quality.GOOD).any():
                 grade = Quality.INSUFFICIENT  # no cluster is connected: the bus has no value
             image.stamp_ns[target] = image.scan.frozen_ns
-        image.values[target] = value if usable.any() else np.nan
+        image.values[target] = value
         image.quality[target] = grade
 
     def _power(self, image: Image) -> None:

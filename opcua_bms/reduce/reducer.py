@@ -60,9 +60,10 @@ class Reducer:
         self._folds = {
             Scope.CLUSTER: st.Grid.of(_twice(t.cluster_packs)),
             Scope.STACK: st.Grid.of(_twice(t.stack_clusters)),
-            Scope.BMS: st.Grid.of(_twice(np.array([0, t.n_stacks]))),
         }
-        self._pack_place = (t.pack_number.astype(float), t.pack_cluster)
+        if t.n_stacks > 1:  # the only stack is the plant: nothing to fold
+            self._folds[Scope.BMS] = st.Grid.of(_twice(np.array([0, t.n_stacks])))
+        self._pack_place = (t.pack_number.astype(float), t.pack_cluster.astype(float))
         self._stack, self._number = t.cluster_stack + 1.0, t.cluster_number.astype(float)
         self._has_cells = {q: tb.clusters_with(layout, t, bound, c) for q, c in _ELEMENTS.items()}
         self._reports = {
@@ -148,7 +149,7 @@ class Reducer:
     def _statistics(self, image: Image) -> None:
         level = st.join(*(self._packs(image, quantity) for quantity in _ELEMENTS))
         for scope in _SCOPES:
-            if scope is not Scope.PACK:
+            if scope in self._folds:
                 level = st.fold(level, self._folds[scope])
             if scope is Scope.CLUSTER:
                 for half, quantity in enumerate(_ELEMENTS):
@@ -182,14 +183,14 @@ class Reducer:
             value, quality, stamp = said(f"{rank}_cell_{quantity}")
             side, order = divmod(place, 2)
             level.value[side, order, at] = np.nan_to_num(value if side == st.HIGHEST else -value, nan=-np.inf)
-            level.pack[side, order, at] = said(f"{rank}_cell_{quantity}.pack_index")[0]
-            level.cell[side, order, at] = said(f"{rank}_cell_{quantity}.cell_index")[0]
-            level.cluster[side, order, at] = here
+            level.place[st.PACK, side, order, at] = said(f"{rank}_cell_{quantity}.pack_index")[0]
+            level.place[st.CELL, side, order, at] = said(f"{rank}_cell_{quantity}.cell_index")[0]
+            level.place[st.CLUSTER, side, order, at] = here
             if place == 0:
                 fitted = quality != Quality.ABSENT
-                level.total[at] = np.where(fitted, self._nominal[here], 0.0)
-                level.valid[at] = np.where(IS_USABLE[quality], self._nominal[here], 0.0)
-                level.good[at] = np.where(quality == Quality.GOOD, self._nominal[here], 0.0)
+                level.counts[st.TOTAL, at] = np.where(fitted, self._nominal[here], 0.0)
+                level.counts[st.VALID, at] = np.where(IS_USABLE[quality], self._nominal[here], 0.0)
+                level.counts[st.GOOD, at] = np.where(quality == Quality.GOOD, self._nominal[here], 0.0)
                 level.quality_low[at] = np.where(fitted, quality, 255)
                 level.quality_high[at] = np.where(fitted, quality, 0)
                 level.stamp_ns[at] = stamp
@@ -203,14 +204,15 @@ class Reducer:
         graded = st.grade(level, self._settings.least_share, self._settings.required_share).reshape(each)
         ranked = (len(EXTREMA), *each)
         best = level.value.reshape(ranked).swapaxes(0, 1)
-        cluster = level.cluster.reshape(ranked).swapaxes(0, 1)
+        place = level.place.reshape(3, *ranked).swapaxes(1, 2)
+        cluster = place[st.CLUSTER].astype(np.intp)
         extrema = values[:, : tb.AVERAGE].reshape(shape[0], len(EXTREMA), tb.ROWS_PER_EXTREMUM, shape[2])
         np.multiply(best, _SIGNS, out=extrema[:, :, 0])
         extrema[:, :, 1] = self._stack[cluster]
         extrema[:, :, 2] = self._number[cluster]
-        extrema[:, :, 3] = level.pack.reshape(ranked).swapaxes(0, 1)
-        extrema[:, :, 4] = level.cell.reshape(ranked).swapaxes(0, 1)
-        valid, total = level.valid.reshape(each), level.total.reshape(each)
+        extrema[:, :, 3] = place[st.PACK]
+        extrema[:, :, 4] = place[st.CELL]
+        valid, _, total = level.counts.reshape(3, *each)
         measured = level.measured_s.reshape(each)
         values[:, tb.AVERAGE] = level.mean.reshape(each)
         np.add(best[:, 0], best[:, 2], out=values[:, tb.SPREAD])  # the lowest is negated

@@ -20,9 +20,12 @@ I64 = npt.NDArray[np.int64]
 U8 = npt.NDArray[np.uint8]
 Bool = npt.NDArray[np.bool_]
 
-_NONE = np.empty(0, np.int64)
 HIGHEST, LOWEST = 0, 1
-"""First axis of the ranked arrays."""
+"""First axis of `Level.value`."""
+PACK, CELL, CLUSTER = range(3)
+"""First axis of `Level.place`."""
+VALID, GOOD, TOTAL = range(3)
+"""First axis of `Level.counts`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,18 +62,15 @@ class Grid:
 class Level:
     """Statistics of g groups.
 
-    value, pack, cell: float64[2, 2, g] = [highest/lowest, best/second, group]; −inf where there is none (lowest are
-    kept negated). cluster int64[2, 2, g]: cluster of the plant. valid, good, total, measured_s, mean, squares
-    float64[g]; quality_low/high uint8[g] over the members that are not absent; stamp_ns int64[g].
+    value float64[2, 2, g] = [highest/lowest, best/second, group]: −inf where there is none (lowest are kept negated);
+    place float64[3, 2, 2, g]: where it is, by PACK, CELL (numbers) and CLUSTER (index in the plant). counts
+    float64[3, g] by VALID, GOOD, TOTAL. mean, squares, measured_s float64[g]; quality_low/high uint8[g] over the
+    members that are not absent; stamp_ns int64[g].
     """
 
     value: F64
-    pack: F64
-    cell: F64
-    cluster: I64
-    valid: F64
-    good: F64
-    total: F64
+    place: F64
+    counts: F64
     mean: F64
     squares: F64
     quality_low: U8
@@ -86,114 +86,111 @@ def _top_two(candidates: F64) -> tuple[F64, I64]:
     column = np.zeros((2, groups), np.int64)
     if width == 0:
         return value, column
-    rows = np.arange(groups)
+    flat = candidates.reshape(-1)
+    starts = np.arange(0, flat.size, width)
     for rank in range(2):
-        best = candidates.argmax(axis=1)
-        column[rank] = best
-        value[rank] = candidates[rows, best]
-        candidates[rows, best] = -np.inf
+        best = candidates.argmax(axis=1, out=column[rank])
+        at = starts + best
+        value[rank] = flat[at]
+        flat[at] = -np.inf
     return value, column
 
 
-def of_packs(values: F64, quality: U8, stamp_ns: I64, measured_s: F64, grid: Grid, pack: F64, cluster: I64) -> Level:
-    """The level of packs from readings [n]; `pack` and `cluster` int/float[g] say where each pack sits."""
+def of_packs(values: F64, quality: U8, stamp_ns: I64, measured_s: F64, grid: Grid, pack: F64, cluster: F64) -> Level:
+    """The level of packs from readings [n]; `pack` and `cluster` float[g] say where each pack sits."""
     matrix = np.asarray(grid.take(values, np.nan), np.float64)
     grades = np.asarray(grid.take(quality, int(Quality.ABSENT)), np.uint8)
     ages = np.asarray(grid.take(measured_s, np.inf), np.float64)
     groups, width = matrix.shape
-    total = np.full(groups, float(width))
-    valid, good = total.copy(), total.copy()
-    low, high = np.zeros(groups, np.uint8), np.zeros(groups, np.uint8)
-    clean, up, down = matrix, matrix.copy(), -matrix
-    mixed = _NONE
-    if grades.any() or np.isnan(matrix.sum()):
-        mixed = np.flatnonzero(grades.any(axis=1) | np.isnan(matrix).any(axis=1))
-    if mixed.size:  # masks cost more than the statistics: only the packs that need them pay
-        graded = grades[mixed]
-        usable = IS_USABLE[graded] & ~np.isnan(matrix[mixed])
-        present = graded != Quality.ABSENT
-        total[mixed] = present.sum(axis=1)
-        valid[mixed] = usable.sum(axis=1)
-        good[mixed] = (usable & IS_GOOD[graded]).sum(axis=1)
-        low[mixed] = np.where(present, graded, 255).min(axis=1, initial=255)
-        high[mixed] = np.where(present, graded, 0).max(axis=1, initial=0)
-        up[mixed] = np.where(usable, matrix[mixed], -np.inf)
-        down[mixed] = np.where(usable, -matrix[mixed], -np.inf)
-        clean = matrix.copy()
-        clean[mixed] = np.where(usable, matrix[mixed], 0.0)
-        ages = ages.copy()
-        ages[mixed] = np.where(usable, ages[mixed], np.inf)
-    mean = clean.sum(axis=1) / np.maximum(valid, 1.0)
-    deviation = clean - mean[:, None]  # not E[x²] − E[x]²: readings differ in their last digits only
-    if mixed.size:
-        deviation[mixed] = np.where(usable, deviation[mixed], 0.0)
-    squares = np.einsum("ij,ij->i", deviation, deviation)
-    value = np.empty((2, 2, groups))
-    cell = np.empty((2, 2, groups))
-    for side, candidates in enumerate((up, down)):
-        value[side], columns = _top_two(candidates)
-        cell[side] = columns + 1
+    place = np.empty((3, 2, 2, groups))
+    place[PACK], place[CLUSTER] = pack, cluster
+    mean = matrix.sum(axis=1) / max(width, 1)
+    if width and not grades.any() and not np.isnan(mean).any():
+        counts = np.full((3, groups), float(width))
+        low = high = np.zeros(groups, np.uint8)
+        value, squares = _all_good(matrix, mean, place[CELL])
+        measured = ages.reshape(-1)[np.arange(0, ages.size, width) + ages.argmin(axis=1)]
+    else:
+        usable = IS_USABLE[grades] & ~np.isnan(matrix)
+        present = grades != Quality.ABSENT
+        counts = np.array([m.sum(axis=1) for m in (usable, usable & IS_GOOD[grades], present)], np.float64)
+        low = np.where(present, grades, 255).min(axis=1, initial=255)
+        high = np.where(present, grades, 0).max(axis=1, initial=0)
+        value = np.empty((2, 2, groups))
+        for side, candidates in enumerate((matrix, -matrix)):
+            value[side], columns = _top_two(np.where(usable, candidates, -np.inf))
+            place[CELL, side] = columns + 1
+        mean = np.where(usable, matrix, 0.0).sum(axis=1) / np.maximum(counts[VALID], 1.0)
+        deviation = np.where(usable, matrix - mean[:, None], 0.0)
+        squares = np.einsum("ij,ij->i", deviation, deviation)
+        measured = np.where(usable, ages, np.inf).min(axis=1, initial=np.inf)
     if stamp_ns.size and (stamp_ns == stamp_ns[0]).all():
-        stamps = np.where(total > 0, stamp_ns[0], 0)
+        stamps = np.where(counts[TOTAL] > 0, stamp_ns[0], 0)
     else:
         stamps = np.asarray(grid.take(stamp_ns, 0), np.int64).max(axis=1, initial=0)
-    return Level(
-        value=value,
-        pack=np.broadcast_to(pack, value.shape),
-        cell=cell,
-        cluster=np.broadcast_to(cluster, value.shape),
-        valid=valid,
-        good=good,
-        total=total,
-        mean=mean,
-        squares=squares,
-        quality_low=low,
-        quality_high=high,
-        stamp_ns=stamps,
-        measured_s=ages.min(axis=1, initial=np.inf),
-    )
+    return Level(value, place, counts, mean, squares, low, high, stamps, measured)
+
+
+def _all_good(matrix: F64, mean: F64, cell: F64) -> tuple[F64, F64]:
+    """Extrema and sum of squared deviations of full rows; writes the cells' numbers into `cell`.
+
+    One scratch matrix and no masks: at the design load, memory that is touched costs more than the arithmetic.
+    """
+    groups, width = matrix.shape
+    starts = np.arange(0, matrix.size, width)
+    rest = matrix.copy()
+    flat = rest.reshape(-1)
+    value = np.empty((2, 2, groups))
+    for side, beyond in ((HIGHEST, -np.inf), (LOWEST, np.inf)):
+        best = rest.argmax if side == HIGHEST else rest.argmin
+        first = best(axis=1)
+        at = starts + first
+        value[side, 0] = flat[at]
+        flat[at] = beyond
+        second = best(axis=1)
+        value[side, 1] = flat[starts + second]
+        flat[at] = value[side, 0]
+        cell[side, 0], cell[side, 1] = first, second
+    cell += 1
+    np.negative(value[LOWEST], out=value[LOWEST])
+    deviation = np.subtract(matrix, mean[:, None], out=rest)  # not E[x²] − E[x]²: readings differ in their last digits
+    return value, np.einsum("ij,ij->i", deviation, deviation)
 
 
 def join(first: Level, second: Level) -> Level:
     """Both levels side by side along their groups, so that they are folded in one pass."""
-    parts = (np.concatenate((getattr(first, f.name), getattr(second, f.name)), axis=-1) for f in fields(Level))
+    parts = (np.concatenate((getattr(first, name), getattr(second, name)), axis=-1) for name in _FIELDS)
     return Level(*parts)
+
+
+_FIELDS = tuple(f.name for f in fields(Level))
+_SIDES = np.array([[[HIGHEST]], [[LOWEST]]])
 
 
 def fold(level: Level, grid: Grid) -> Level:
     """The level above: every group of `grid` from its members in `level`."""
     groups = grid.groups
-    value = np.empty((2, 2, groups))
-    pack, cell = np.empty((2, 2, groups)), np.empty((2, 2, groups))
-    cluster = np.empty((2, 2, groups), np.int64)
-    rows = np.arange(groups)
-    for side in (HIGHEST, LOWEST):
-        # candidates in order of place: best and second of the first member, of the next, …
-        candidates = np.asarray(grid.take(level.value[side], -np.inf), np.float64)  # [2, g, m]
-        flat = candidates.transpose(1, 2, 0).reshape(groups, -1).copy()
-        value[side], columns = _top_two(flat)
-        if flat.shape[1] == 0:
-            pack[side] = cell[side] = np.nan
-            cluster[side] = 0
-            continue
-        member, rank = grid.index[rows, columns // 2], columns % 2
-        pack[side] = level.pack[side][rank, member]
-        cell[side] = level.cell[side][rank, member]
-        cluster[side] = level.cluster[side][rank, member]
-    counts = np.asarray(grid.take(np.stack((level.valid, level.good, level.total)), 0.0), np.float64).sum(axis=2)
-    weight = np.asarray(grid.take(level.valid, 0.0), np.float64)
+    # candidates of both sides in order of place: best and second of the first member, of the next, …
+    members = np.asarray(grid.take(level.value, -np.inf), np.float64)  # [side, rank, group, member]
+    candidates = members.transpose(0, 2, 3, 1).copy().reshape(2 * groups, -1)
+    best, columns = _top_two(candidates)
+    value, columns = best.reshape(2, 2, groups).swapaxes(0, 1), columns.reshape(2, 2, groups).swapaxes(0, 1)
+    if candidates.shape[1]:
+        chosen = grid.index[np.arange(groups), columns // 2]
+        place = level.place[:, _SIDES, columns % 2, chosen]
+    else:
+        place = np.full((3, 2, 2, groups), np.nan)
+        place[CLUSTER] = 0.0
+    counts = np.asarray(grid.take(level.counts, 0.0), np.float64)
     means = np.asarray(grid.take(level.mean, 0.0), np.float64)
-    mean = (weight * means).sum(axis=1) / np.maximum(counts[0], 1.0)
+    weight, counts = counts[VALID], counts.sum(axis=2)
+    mean = (weight * means).sum(axis=1) / np.maximum(counts[VALID], 1.0)
     between = (weight * (means - mean[:, None]) ** 2).sum(axis=1)
     squares = np.asarray(grid.take(level.squares, 0.0), np.float64).sum(axis=1) + between
     return Level(
         value=value,
-        pack=pack,
-        cell=cell,
-        cluster=cluster,
-        valid=counts[0],
-        good=counts[1],
-        total=counts[2],
+        place=place,
+        counts=counts,
         mean=mean,
         squares=squares,
         quality_low=np.asarray(grid.take(level.quality_low, 255), np.uint8).min(axis=1, initial=255),
@@ -209,15 +206,16 @@ def grade(level: Level, least_share: float = 0.0, required_share: float = 1.0) -
     A group whose members all share one quality has that quality (a silent cluster is LAST_USABLE, then
     NO_COMMUNICATION as a whole).
     """
-    if not level.quality_high.any() and level.valid.all() and (level.good == level.total).all():
-        return np.zeros(level.valid.shape, np.uint8)
-    share = level.valid / np.maximum(level.total, 1.0)
+    valid, good, total = level.counts
+    if not level.quality_high.any() and valid.all() and (good == total).all():
+        return np.zeros(valid.shape, np.uint8)
+    share = valid / np.maximum(total, 1.0)
     uniform = level.quality_low == level.quality_high
-    out = np.full(level.valid.shape, Quality.SUBNORMAL, np.uint8)
-    out[(level.good >= required_share * level.total) & (level.good == level.valid)] = Quality.GOOD
+    out = np.full(valid.shape, Quality.SUBNORMAL, np.uint8)
+    out[(good >= required_share * total) & (good == valid)] = Quality.GOOD
     out[share < least_share] = Quality.INSUFFICIENT
-    out[level.valid == 0] = Quality.INSUFFICIENT
-    out = np.where(uniform & (level.total > 0), level.quality_low, out).astype(np.uint8)
-    out[(level.valid == 0) & IS_USABLE[out]] = Quality.INSUFFICIENT  # NaN that nobody graded
-    out[level.total == 0] = Quality.NOT_SUPPORTED
+    out[valid == 0] = Quality.INSUFFICIENT
+    out = np.where(uniform & (total > 0), level.quality_low, out).astype(np.uint8)
+    out[(valid == 0) & IS_USABLE[out]] = Quality.INSUFFICIENT  # NaN that nobody graded
+    out[total == 0] = Quality.NOT_SUPPORTED
     return out
