@@ -1,6 +1,6 @@
 // Crawls a server: every reference of every node browsed, every Value read, in batches: `node crawl.mjs URL BATCH MOST`.
 import {
-  AttributeIds, BrowseDirection, MessageSecurityMode, NodeClass, OPCUAClient, SecurityPolicy, TimestampsToReturn,
+  AttributeIds, BrowseDirection, MessageSecurityMode, NodeClass, OPCUAClient, SecurityPolicy,
 } from "node-opcua";
 
 const [url, batchText, mostText] = process.argv.slice(2);
@@ -14,11 +14,13 @@ const session = await client.createSession();
 const started = Date.now();
 const seen = new Set(["i=84"]);
 const variables = [];
-let queue = ["i=84"];
+const queue = ["i=84"];
 let references = 0;
-for (let at = 0; at < queue.length; at += BATCH) {
-  const results = await session.browse(queue.slice(at, at + BATCH).map((nodeId) => ({
-    nodeId, browseDirection: BrowseDirection.Both, referenceTypeId: "References", includeSubtypes: true,
+for (let at = 0; at < queue.length; ) {
+  const batch = queue.slice(at, at + BATCH);
+  at += batch.length;
+  const results = await session.browse(batch.map((nodeId) => ({
+    nodeId, browseDirection: BrowseDirection.Both, referenceTypeId: "i=31", includeSubtypes: true,
     nodeClassMask: 0, resultMask: 63,
   })));
   for (let result of results) {
@@ -38,7 +40,7 @@ for (let at = 0; at < queue.length; at += BATCH) {
 }
 const browsed = Date.now();
 for (let at = 0; at < variables.length; at += BATCH)
-  await session.read(variables.slice(at, at + BATCH).map((nodeId) => ({ nodeId, attributeId: AttributeIds.Value })), 0, TimestampsToReturn.Both);
+  await session.read(variables.slice(at, at + BATCH).map((nodeId) => ({ nodeId, attributeId: AttributeIds.Value })));
 const read = Date.now();
 const used = process.cpuUsage();
 await session.close();
