@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from typing import Protocol, runtime_checkable
 
 from opcua_bms.model.alarm import ConditionState, Operation, Result, Transition
+from opcua_bms.model.image import Points
 from opcua_bms.model.journal import JournalBatch, Recorded, Saved
 from opcua_bms.model.snapshot import Snapshot
 
@@ -19,6 +20,14 @@ class Sink(Protocol):
 
     def publish(self, snapshot: Snapshot) -> None:
         """Take over one frozen snapshot."""
+
+
+@runtime_checkable
+class PointSink(Protocol):
+    """Whoever shows fast points between two scans. Called on the event loop; must not raise or wait."""
+
+    def publish_points(self, points: Points) -> None:
+        """Take over some slots; everything else stays as of the last snapshot, its conditions included."""
 
 
 @runtime_checkable

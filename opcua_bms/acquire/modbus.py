@@ -10,14 +10,19 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from pymodbus.transport import CommParams, CommType
 
-from opcua_bms.acquire.driver import U16, Block, ConnectFailed, Outcome, Timeout, read_once
+from opcua_bms.acquire.driver import U16, Block, ConnectFailed, Driver, Outcome, Timeout, read_once
 from opcua_bms.acquire.modbus_frames import MbapCodec, RtuCodec, read_request, write_request
 from opcua_bms.acquire.modbus_job import Job, Prepared
 from opcua_bms.acquire.modbus_link import Link
 from opcua_bms.acquire.settings import ConnectionSettings, DeviceSettings, SerialSettings, TlsSettings, Transport
+from opcua_bms.acquire.spread import SpreadDriver
 from opcua_bms.errors import ConfigurationError
 
 _NOTHING: Mapping[str, int] = {}
+
+
+_Key = tuple[ConnectionSettings, int]
+"""equal settings share a link; the number tells the several connections of a device apart"""
 
 
 class ModbusLines:
@@ -25,27 +30,36 @@ class ModbusLines:
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
-        self._links: dict[ConnectionSettings, tuple[Link, int]] = {}
+        self._links: dict[_Key, tuple[Link, int]] = {}
 
     def driver(
-        self, connection: ConnectionSettings, unit: int, timeout_s: float, budget_s: float = math.inf
+        self, connection: ConnectionSettings, unit: int, timeout_s: float, budget_s: float = math.inf, number: int = 0
     ) -> ModbusDriver:
-        """The driver of one unit; `budget_s` is the most that a whole read may take, the wait for its turn included."""
-        link, users = self._links.get(connection) or (_link(connection, self._monotonic), 0)
-        self._links[connection] = (link, users + 1)
-        return ModbusDriver(link, unit, timeout_s, budget_s, lambda: self._release(connection))
+        """The driver of one unit on connection `number`; `budget_s` is the most that a whole read may take.
 
-    def for_device(self, settings: DeviceSettings, period_s: float) -> ModbusDriver:
+        The wait for its turn is included.
+        """
+        key = (connection, number)
+        link, users = self._links.get(key) or (_link(connection, self._monotonic), 0)
+        self._links[key] = (link, users + 1)
+        return ModbusDriver(link, unit, timeout_s, budget_s, lambda: self._release(key))
+
+    def for_device(self, settings: DeviceSettings, period_s: float) -> Driver:
         """The driver of a device that is scanned each `period_s`; its scan is given up after two periods."""
         budget_s = max(2.0 * period_s, settings.timeout_s * len(settings.plan.requests))
-        return self.driver(settings.connection, settings.unit, settings.timeout_s, budget_s)
+        connection = settings.connection
+        drivers = [
+            self.driver(connection, settings.unit, settings.timeout_s, budget_s, number)
+            for number in range(connection.connections)
+        ]
+        return drivers[0] if len(drivers) == 1 else SpreadDriver(drivers)
 
-    def _release(self, connection: ConnectionSettings) -> None:
-        link, users = self._links[connection]
+    def _release(self, key: _Key) -> None:
+        link, users = self._links[key]
         if users > 1:
-            self._links[connection] = (link, users - 1)
+            self._links[key] = (link, users - 1)
         else:
-            del self._links[connection]
+            del self._links[key]
             link.close()
 
 
@@ -148,6 +162,7 @@ def _link(settings: ConnectionSettings, monotonic: Callable[[], float]) -> Link:
         strict_transaction_id=settings.strict_transaction_id,
         quiet_s=quiet_s,
         server_name=settings.tls.server_name if settings.tls is not None else "",
+        backup_host=settings.backup_host,
     )
 
 

@@ -44,7 +44,8 @@ class Link:
     """A connection that is made on demand; `max_in_flight` requests at a time, jobs in turn, urgent ones first.
 
     `quiet_s` > 0 (serial line): after a fault the line stays open and is left alone until it was quiet for so long.
-    `server_name`: what a TLS server's certificate must say, if not the host.
+    `server_name`: what a TLS server's certificate must say, if not the host. `backup_host` and the host take turns
+    while neither can be connected, or takes a connection and never answers on it.
     """
 
     def __init__(
@@ -58,8 +59,12 @@ class Link:
         strict_transaction_id: bool = True,
         quiet_s: float = 0.0,
         server_name: str = "",
+        backup_host: str = "",
     ) -> None:
         self._params = params
+        self._backup = backup_host
+        self._silent = False
+        """nothing was answered on this connection yet"""
         self._server_name = server_name
         self.codec = codec
         self._monotonic = monotonic
@@ -112,9 +117,17 @@ class Link:
                 wire.transport = transport
                 self._wire = wire
                 self._buffer = b""
+                self._silent = True
                 return
             self._attempts += 1
+            self._other_host()
             raise ConnectFailed(self._refusal)
+
+    def _other_host(self) -> None:
+        """The next connection goes to the other host, where there is one."""
+        if self._backup:
+            self._params.host, self._backup = self._backup, self._params.host
+            self._note(self._last_unit, "changed_host")
 
     def submit(self, job: Job, *, urgent: bool = False) -> None:
         """Ask the requests of a job as soon as it is its turn; the link must be connected."""
@@ -249,7 +262,7 @@ class Link:
         if more and len(self._open) == 1 and not self._late:
             raise BadFrame("long_frame", f"{more} bytes after the end of the answer")
         del self._open[tid]
-        self._gave_up = False
+        self._gave_up = self._silent = False
         job.answer(request.index, self._monotonic(), request.sent_s, fault)
 
     def _note(self, unit: int, name: str) -> None:
@@ -290,6 +303,9 @@ class Link:
         wire, self._wire = self._wire, None
         if wire is not None and wire.transport is not None:
             wire.abort()
+        if culprit is not None and self._silent:
+            self._silent = False
+            self._other_host()
         bystanders = [o.job for o in self._open.values()] + list(self._queue)
         self._open.clear()
         self._queue.clear()

@@ -119,6 +119,8 @@ class Device(Section):
     """name of a shipped profile, or path of a profile file (relative to this file)"""
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=60)] | None = None
     host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
+    backup_host: str = ""
+    """tried when `host` cannot be reached or never answers, and the other way round"""
     port: Annotated[int, Field(ge=1, le=65_535)] = 502
     port_step: Annotated[int, Field(ge=0, le=1_000)] = 0
     unit: Annotated[int, Field(ge=0, le=255)] = 1
@@ -130,6 +132,9 @@ class Device(Section):
     tls: Tls | None = None
     timeout_s: Annotated[float, Field(gt=0, le=60, allow_inf_nan=False)] | None = None
     max_in_flight: Annotated[int, Field(ge=1, le=64)] = 1
+    """requests of one connection that may wait for their answers at a time"""
+    connections: Annotated[int, Field(ge=1, le=16)] = 1
+    """connections over which the blocks are spread, where the device allows several"""
     keeps_order: bool = False
     """the device answers late but never out of order: a time-out does not drop the connection"""
     strict_transaction_id: bool = True
@@ -145,6 +150,8 @@ class Device(Section):
             if (self.transport == kind) != (table is not None):
                 verb = "needs" if table is None else "is not for"
                 raise ValueError(f"transport '{self.transport}' {verb} a table [devices.{kind}]")
+        if self.transport == "serial" and (self.backup_host or self.connections > 1):
+            raise ValueError("a serial line is one connection: leave backup_host and connections out")
         return self
 
 
@@ -154,12 +161,30 @@ class Scan(Section):
     period_s: Annotated[float, Field(ge=0.05, le=3_600, allow_inf_nan=False)] = 1.0
     freeze_fraction: Annotated[float, Field(ge=0.1, le=0.95)] = 0.6
     """phase of the period at which a scan is frozen and published"""
+    fast_period_s: Annotated[float, Field(ge=0.02, le=60, allow_inf_nan=False)] | None = None
+    """points of the group `fast` are read and published this often between the scans; left out: with the scan"""
+    slow_period_s: Annotated[float, Field(ge=1, le=86_400, allow_inf_nan=False)] = 3_600.0
+    """points of the group `slow` (serial numbers, counts) are read this often, and after each reconnection"""
+    frozen_cells_s: Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)] = 300.0
+    """all cell voltages of a cluster unchanged for so long while current flows: they are frozen; 0: not judged"""
+    flowing_a: Annotated[float, Field(gt=0, le=100_000, allow_inf_nan=False)] = 10.0
+    """current of a cluster from which on it must show in some cell"""
+    clock_limit_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 60.0
+    """a device whose clock is further from ours is told in the log"""
     hard_limit_periods: Annotated[float, Field(ge=1, le=1_000)] = 2.0
     """missed for longer: no value any more"""
     required_share: Annotated[float, Field(ge=0, le=1)] = 1.0
     """share of good readings for a good aggregate"""
     least_share: Annotated[float, Field(ge=0, le=1)] = 0.0
     """below this share of usable readings an aggregate is bad"""
+
+    @model_validator(mode="after")
+    def _fast_is_faster(self) -> Scan:
+        if self.fast_period_s is not None and self.fast_period_s > self.period_s / 2:
+            raise ValueError(
+                f"fast_period_s must be at most half of period_s = {self.period_s:g} (got {self.fast_period_s:g})"
+            )
+        return self
 
 
 class ServerLimits(Section):

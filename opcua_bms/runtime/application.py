@@ -13,9 +13,9 @@ from opcua_bms.acquire.settings import DeviceSettings
 from opcua_bms.alarms.engine import AlarmEngine
 from opcua_bms.alarms.plan import Device
 from opcua_bms.alarms.rules import Rule
-from opcua_bms.model.image import Image
+from opcua_bms.model.image import Image, Points
 from opcua_bms.pipeline import Pipeline
-from opcua_bms.ports import ConditionSink, Journal, Sink
+from opcua_bms.ports import ConditionSink, Journal, PointSink, Sink
 from opcua_bms.reduce import Reducer
 from opcua_bms.reduce.reducer import ReduceSettings
 from opcua_bms.runtime.alarm_desk import AlarmDesk
@@ -97,7 +97,8 @@ class Application:
             freeze_phase=scan.freeze_fraction,
             hard_limit_periods=int(scan.hard_limit_periods),
         )
-        await acquisition.run(self._on_image)
+            fast_period_s=scan.fast_period_s,
+        await acquisition.run(self._on_image, self._on_points)
 
     async def stop(self, reason: str) -> None:
         """Tell clients, and close."""
@@ -110,3 +111,8 @@ class Application:
         snapshot = self.alarms.advance(image)
         for sink in self._sinks:
             sink.publish(snapshot)
+
+    def _on_points(self, points: Points) -> None:
+        for sink in self._sinks:
+            if isinstance(sink, PointSink):
+                sink.publish_points(points)

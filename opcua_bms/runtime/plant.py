@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from opcua_bms.acquire.settings import ConnectionSettings, DeviceSettings, SerialSettings, TlsSettings, Transport
-from opcua_bms.config.models import Config, Device
+from opcua_bms.config.models import Config, Device, Scan
 from opcua_bms.config.plant import PlacedDevice, place_devices, topology_of, word_labels
 from opcua_bms.document import Document, Problem
 from opcua_bms.errors import ConfigurationError
 from opcua_bms.model.image import F64
 from opcua_bms.model.layout import Layout
 from opcua_bms.model.topology import Topology
-from opcua_bms.profiles import DevicePlan, bind
+from opcua_bms.profiles import DevicePlan, bind_groups
 
 TIMEOUT_PERIODS = 0.4
 """Budget of one request where the file gives none: a device that needs longer has missed the scan anyway."""
@@ -46,12 +46,16 @@ def build_plant(config: Config, document: Document, base: Path) -> Plant:
     steps = np.zeros(layout.n_numbers)
     for device in placed:
         try:
-            plan = bind(device.profile, topology, layout, device.placement(topology))
-            _claim(plan, device.name, layout, owners)
+            plan, fast = bind_groups(
+                device.profile, topology, layout, device.placement(topology), fast=config.scan.fast_period_s is not None
+            )
+            for part in (plan, fast):
+                if part is not None:
+                    _claim(part, device.name, layout, owners)
+                    steps[part.codec.number_slots] = _steps(part)
         except ConfigurationError as error:
             raise document.error([Problem(("devices", device.entry), str(error))]) from None
-        steps[plan.codec.number_slots] = _steps(plan)
-        devices.append(_settings(device, plan, config.scan.period_s, base))
+        devices.append(_settings(device, plan, fast, config.scan, base))
     return Plant(config, topology, layout, tuple(devices), tuple(placed), word_labels(placed), steps)
 
 
@@ -72,9 +76,11 @@ def _steps(plan: DevicePlan) -> F64:
     return out
 
 
-def _settings(device: PlacedDevice, plan: DevicePlan, period_s: float, base: Path) -> DeviceSettings:
+def _settings(
+    device: PlacedDevice, plan: DevicePlan, fast: DevicePlan | None, scan: Scan, base: Path
+) -> DeviceSettings:
     settings = device.settings
-    timeout_s = settings.timeout_s or max(0.02, TIMEOUT_PERIODS * min(period_s, 5.0))
+    timeout_s = settings.timeout_s or max(0.02, TIMEOUT_PERIODS * min(scan.period_s, 5.0))
     return DeviceSettings(
         name=device.name,
         connection=_connection(settings, device.port, timeout_s, base),
@@ -82,6 +88,11 @@ def _settings(device: PlacedDevice, plan: DevicePlan, period_s: float, base: Pat
         unit=device.unit,
         timeout_s=timeout_s,
         write_life=settings.write_life,
+        fast=fast,
+        slow_period_s=scan.slow_period_s,
+        frozen_cells_s=scan.frozen_cells_s,
+        flowing_a=scan.flowing_a,
+        clock_limit_s=scan.clock_limit_s,
     )
 
 
@@ -108,4 +119,6 @@ def _connection(settings: Device, port: int, timeout_s: float, base: Path) -> Co
         strict_transaction_id=settings.strict_transaction_id,
         serial=serial,
         tls=tls,
+        backup_host=settings.backup_host,
+        connections=settings.connections,
     )
