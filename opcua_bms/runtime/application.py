@@ -96,8 +96,8 @@ class Application:
             pace,
             freeze_phase=scan.freeze_fraction,
             hard_limit_periods=int(scan.hard_limit_periods),
-        )
             fast_period_s=scan.fast_period_s,
+        )
         await acquisition.run(self._on_image, self._on_points)
 
     async def stop(self, reason: str) -> None:

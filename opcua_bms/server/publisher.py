@@ -30,14 +30,6 @@ class Publisher:
         """the present states, parallel to the engine's infos; empty before the first"""
         self.on_transition: Callable[[Transition], None] | None = None
         """called for each transition, after the values of its scan are in the store"""
-        self.on_first: Callable[[Sequence[ConditionState]], None] | None = None
-        """called with the conditions that the server starts with"""
-        self._changed_ns = 0
-
-    @property
-    def now_ns(self) -> int:
-        """UTC of the last scan, or of the last change of a condition if that is later; 0 before both."""
-        return max(self._changed_ns, self.latest.plant.scan.frozen_ns if self.latest is not None else 0)
 
     def publish(self, snapshot: Snapshot) -> None:
         """Commit all values of a scan at once, then tell of its transitions."""
@@ -50,32 +42,9 @@ class Publisher:
         )
         self.publish_conditions(snapshot.conditions, snapshot.transitions)
 
-    def publish_points(self, points: Points) -> None:
-        """Commit fast points alone; slots that the last scan found absent or an engineer took over stay as they are."""
-        store = self._store
-        if self.latest is None:
-            return
-        free = ~_KEPT[store.detail[points.slots]]
-        slots, split = points.slots[free], points.values.size
-        numbers, words = free[:split], free[split:]
-        n = int(numbers.sum())
-        values, bits, status = store.values.copy(), store.bits.copy(), store.status.copy()
-        ticks, detail = store.source_ticks.copy(), store.detail.copy()
-        values[slots[:n]] = points.values[numbers]
-        bits[slots[n:] - store.n_numbers] = points.bits[words]
-        detail[slots] = points.quality[free]
-        status[slots] = STATUS_CODE[points.quality[free]]
-        stamps = points.stamp_ns[free]
-        ticks[slots] = np.where(stamps > 0, stamps // 100 + EPOCH_TICKS, 0)
-        store.commit(values, bits, status, ticks, detail, filetime(points.frozen_ns))
-
     def publish_conditions(self, conditions: Sequence[ConditionState], transitions: Sequence[Transition]) -> None:
         """Take over conditions that changed between two scans, or with one."""
-        if not self.conditions and self.on_first is not None:
-            self.on_first(conditions)
         self.conditions = tuple(conditions)
-        if transitions:
-            self._changed_ns = max(self._changed_ns, transitions[-1].state.time_ns)
         if self.on_transition is not None:
             for transition in transitions:
                 self.on_transition(transition)
