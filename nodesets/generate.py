@@ -60,6 +60,7 @@ STANDARD_TYPES = {
     "AnalogUnitRangeType": 17570,
     "OptionSetType": 11487,
     "AlarmConditionType": 2915,
+    "AlarmMetricsType": 17279,
     "ExclusiveLimitAlarmType": 9341,
     "OffNormalAlarmType": 10637,
     "TripAlarmType": 10751,

@@ -63,6 +63,7 @@ class Plant:
         changes: Mapping[str, Any] | None = None,
         topology: Topology | None = None,
         word_bits: int = 64,
+        branches: bool = False,
     ) -> None:
         self.topology = topology or small_topology()
         self.layout = Layout.of(self.topology)
@@ -70,7 +71,13 @@ class Plant:
         self.devices = [Device(f"cluster{c + 1:02d}", (c,)) for c in range(n)] + [Device("master")]
         widths = dict.fromkeys(LABELS, word_bits)
         self.engine = AlarmEngine(
-            self.topology, self.layout, load_rules(changes), LABELS, self.devices, word_widths=widths
+            self.topology,
+            self.layout,
+            load_rules(changes),
+            LABELS,
+            self.devices,
+            word_widths=widths,
+            branches=branches,
         )
         self.state: EngineState = self.engine.initial(b"\x01" * 8)
         self.now_s, self.now_ns = 1000.0, START_NS

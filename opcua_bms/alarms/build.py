@@ -8,9 +8,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from opcua_bms.alarms.fed import Fed
 from opcua_bms.alarms.places import Places
 from opcua_bms.alarms.plan import Comparator, Device, Plan, Word
-from opcua_bms.alarms.rules import COUNTED_SOURCES, LIMIT_SOURCES, Rule
+from opcua_bms.alarms.rules import LIMIT_SOURCES, PLANT_SOURCES, Rule
 from opcua_bms.alarms.signals import (
     CellSum,
     ClockStep,
@@ -22,6 +23,7 @@ from opcua_bms.alarms.signals import (
     Imbalance,
     Rise,
     Signal,
+    Stuck,
     WhileCharging,
 )
 from opcua_bms.alarms.state import I64, Bool
@@ -49,35 +51,6 @@ def _pascal(text: str) -> str:
     return "".join(part[:1].upper() + part[1:] for part in re.split(r"[^A-Za-z0-9]+", text) if part)
 
 
-class _Fed:
-    """Which objects can have a value of a column, from the slots that devices give (None: all)."""
-
-    def __init__(self, places: Places, bound: Bool | None) -> None:
-        self._places, self._bound = places, bound
-
-    def __call__(self, column: str) -> Bool:
-        layout, t = self._places.layout, self._places.topology
-        slots = layout[column]
-        installed = t.installed.copy() if slots.scope is Scope.CLUSTER else np.ones(slots.size, bool)
-        if self._bound is None:
-            return installed
-        fed = self._bound[slots.slots].copy()
-        reported = f"reported.{column}"
-        if reported in layout:
-            fed |= self._bound[layout[reported].slots]
-        if slots.scope is Scope.CLUSTER:
-            for quantity, cells, offsets in (
-                ("cell_voltage", "cell.voltage", t.cluster_cells),
-                ("cell_temperature", "sensor.temperature", t.cluster_sensors),
-            ):
-                if quantity in column:
-                    given = np.concatenate(([0], np.cumsum(self._bound[layout[cells].slots])))
-                    fed |= given[offsets[1:]] > given[offsets[:-1]]
-        elif slots.kind is Kind.NUMBER and not column.startswith("reported.") and not column.endswith(".heartbeat"):
-            fed[:] = True  # completed from the clusters
-        return fed & installed
-
-
 def _signal(rule: Rule, places: Places, devices: Sequence[Device], bound: Bool | None) -> Signal:
     match rule.source:
         case "limit":
@@ -97,6 +70,8 @@ def _signal(rule: Rule, places: Places, devices: Sequence[Device], bound: Bool |
             return Communication(places, tuple(d.name for d in devices), tuple(d.clusters for d in devices))
         case "frozen":
             return Frozen(places, rule.columns)
+        case "stuck":
+            return Stuck(places, rule.columns[0])
         case "disagreement":
             columns = tuple(name for name in places.layout.columns if name.startswith(rule.columns[0]))
             return Disagreement(places, columns)
@@ -108,7 +83,7 @@ def _signal(rule: Rule, places: Places, devices: Sequence[Device], bound: Bool |
             raise ValueError(f"{rule.id}: bits are read by word")
 
 
-def _instances(rule: Rule, places: Places, devices: Sequence[Device], fed: _Fed) -> list[tuple[str, str]]:
+def _instances(rule: Rule, places: Places, devices: Sequence[Device], fed: Fed) -> list[tuple[str, str]]:
     """Per instance of a rule's signal: path of its object ("" : no condition), name of its condition."""
     if rule.source == "communication":
         out: list[tuple[str, str]] = []
@@ -121,7 +96,7 @@ def _instances(rule: Rule, places: Places, devices: Sequence[Device], fed: _Fed)
             out.append((path, name))
         return out
     scope = Scope(rule.scope)
-    if rule.source in COUNTED_SOURCES:
+    if rule.source in PLANT_SOURCES:
         return [("BMS", rule.condition)]
     if rule.source == "disagreement":
         names = [
@@ -142,6 +117,8 @@ class _Builder:
         self.infos: list[ConditionInfo] = []
         self.index: dict[str, int] = {}
         self.comparators: list[Comparator] = []
+        self.of_rule: dict[str, list[int]] = {}
+        """conditions that each rule judges"""
 
     def condition(self, info: ConditionInfo) -> int:
         """Index of the condition with that id; a second rule of the same condition adds its limits."""
@@ -149,6 +126,31 @@ class _Builder:
         if at == len(self.infos):
             self.infos.append(info)
         return at
+
+    def judges(self, rule: Rule, at: int) -> None:
+        """Note that a rule judges a condition."""
+        known = self.of_rule.setdefault(rule.id, [])
+        if at not in known[-2:]:
+            known.append(at)
+
+    def families(self, rules: Sequence[Rule]) -> tuple[Mapping[int, tuple[int, ...]], Mapping[int, tuple[int, ...]]]:
+        """Who is suppressed for whom, and the other way round: a parent is of the same object or of one above it."""
+        children: dict[int, dict[int, None]] = {}
+        parents: dict[int, dict[int, None]] = {}
+        for rule in rules:
+            for parent_rule in rule.suppressed_by:
+                above: dict[str, list[int]] = {}
+                for p in self.of_rule.get(parent_rule, ()):
+                    above.setdefault(self.infos[p].source, []).append(p)
+                for c in self.of_rule.get(rule.id, ()):
+                    path = self.infos[c].source
+                    while path:
+                        for p in above.get(path, ()):
+                            if p != c:
+                                children.setdefault(p, {})[c] = None
+                                parents.setdefault(c, {})[p] = None
+                        path = path.rpartition(".")[0]
+        return {p: tuple(cs) for p, cs in children.items()}, {c: tuple(ps) for c, ps in parents.items()}
 
     def limits(self, at: int, rule: Rule, severity: int, field: str, limit: float) -> None:
         old = self.infos[at]
@@ -205,6 +207,7 @@ class _Builder:
         clears: float,
         name: str,
     ) -> None:
+        self.judges(rule, at)
         self.comparators.append(
             Comparator(at, rule, signal, instance, level, severity, raises, clears, f"{rule.id}.{name}")
         )
@@ -221,7 +224,7 @@ def make_plan(
 ) -> Plan:
     """Build everything once; raises ValueError for a rule that names a column that does not exist."""
     places, build = Places(topology, layout), _Builder()
-    fed = _Fed(places, bound)
+    fed = Fed(places, bound)
     signals: list[Signal] = []
     signal_ids: list[str] = []
     for rule in rules:
@@ -244,6 +247,7 @@ def make_plan(
     starts = np.cumsum([0] + [s.size for s in signals])
     sign = np.array([1.0 if c.rule.side == "high" else -1.0 for c in comparators])
     sources = {source: k for k, source in enumerate(dict.fromkeys(info.source for info in build.infos))}
+    children, parents = build.families(rules)
     widths = [word_widths.get(w.rule.columns[0], WORD_BITS) for w in words]
     return Plan(
         infos=tuple(build.infos),
@@ -265,6 +269,8 @@ def make_plan(
         word_slot=slots,
         word_mask=np.array([(1 << w) - 1 for w in widths], np.uint64),
         word_first=np.array([w.first for w in words], np.int64),
+        children=children,
+        parents=parents,
         group=np.array([sources[info.source] for info in build.infos], np.int64),
     )
 
@@ -296,7 +302,7 @@ def _words(
             slots.append(column.start + i)
             path = places.path(column.scope, i)
             for bit in range(widths.get(name, WORD_BITS)):
-                build.condition(
+                at = build.condition(
                     ConditionInfo(
                         id=f"{path}.Alarms.{word}Bit{bit:02d}",
                         source=path,
@@ -308,4 +314,5 @@ def _words(
                         spare=bit not in named,
                     )
                 )
+                build.judges(rule, at)
     return tuple(words), np.array(slots, np.int64)

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from opcua_bms.alarms import commands, suppression
 from opcua_bms.alarms import condition as fsm
 from opcua_bms.alarms.findings import UNSEEN
 from opcua_bms.alarms.plan import Plan
 from opcua_bms.alarms.state import EngineState
-from opcua_bms.model.alarm import ConditionState, Level, Shelving, Transition, What
+from opcua_bms.model.alarm import ConditionState, Level, Operation, Result, Shelving, Transition, What
 
 
 class Changes:
-    """Changes on top of `state`, at one moment (monotonic s, ns UTC)."""
+    """Changes on top of `state`, at one moment (monotonic s, ns UTC); `branching`: unanswered activations go on."""
 
-    def __init__(self, plan: Plan, state: EngineState, now_s: float, now_ns: int) -> None:
+    def __init__(self, plan: Plan, state: EngineState, now_s: float, now_ns: int, branching: bool = False) -> None:
         self._plan, self._state, self._now_s, self._now_ns = plan, state, now_s, now_ns
+        self._branching = branching
         self._conditions: list[ConditionState] | None = None
         self._transitions: list[Transition] = []
         self._started = dict(state.started_s)
@@ -25,9 +27,9 @@ class Changes:
     def current(self, c: int) -> ConditionState:
         return self._state.conditions[c] if self._conditions is None else self._conditions[c]
 
-    def stamp(self) -> fsm.Stamp:
-        """Time and id for the next event."""
-        return fsm.Stamp(self._now_ns, self._state.event_id(len(self._transitions)))
+    def stamp(self, ahead: int = 0) -> fsm.Stamp:
+        """Time and id for the next event, or for the one `ahead` after it."""
+        return fsm.Stamp(self._now_ns, self._state.event_id(len(self._transitions) + ahead))
 
     def put(self, c: int, after: ConditionState, what: What | None) -> None:
         """Keep a new state, and its transition if it made one."""
@@ -68,13 +70,75 @@ class Changes:
         before = self.current(c)
         if before.good is not good:
             before = replace(before, good=good, quality_ns=self._now_ns)
-        after, what = fsm.judge(self._plan.infos[c], before, found, self.stamp())
+        branch = self.stamp(ahead=1) if self._branching else None
+        after, what = fsm.judge(self._plan.infos[c], before, found, self.stamp(), branch)
         if what is None:
             return False
         if self._state.unseen is not None and self._state.unseen[c]:
             after = replace(after, message=after.message + UNSEEN)
         self.put(c, after, what)
+        if len(after.branches) > len(before.branches):
+            self._tell(c, after.branches[-1], What.BRANCHED)
+        if c in self._plan.children:
+            self.suppress_children(c)
         return True
+
+    def _tell(self, c: int, branch: ConditionState, what: What) -> None:
+        """Event of a branch; its condition keeps its own state."""
+        self._transitions.append(Transition(c, what, branch, self._plan.infos[c]))
+
+    def operate(self, operation: Operation, max_shelving_s: float) -> Result:
+        """Carry out a command on a condition, or on the branch that its event id names."""
+        c = operation.condition
+        info, state = self._plan.infos[c], self.current(c)
+        k = commands.branch_of(state, operation)
+        if k >= 0:
+            return self._operate_branch(operation, k, max_shelving_s)
+        after, result, what = commands.operate(info, state, operation, self.stamp(), max_shelving_s)
+        if what is None:
+            return result
+        if what in (What.ENABLED, What.DISABLED) and after.branches:
+            followed = (commands.follow(after, b, self.stamp(ahead=k)) for k, b in enumerate(after.branches, 1))
+            after = commands.with_branches(after, tuple(followed))
+        self.put(c, after, what)
+        if what in (What.ENABLED, What.DISABLED):
+            for branch in after.branches:
+                self._tell(c, branch, what)
+            if c in self._plan.children:
+                self.suppress_children(c)
+            if c in self._plan.parents:
+                self._suppress(c)
+        return result
+
+    def _operate_branch(self, operation: Operation, k: int, max_shelving_s: float) -> Result:
+        c = operation.condition
+        state = self.current(c)
+        branch, result, what = commands.operate(
+            self._plan.infos[c], state.branches[k], operation, self.stamp(), max_shelving_s
+        )
+        if what is None:
+            return result
+        kept = (branch,) if branch.retain else ()
+        after = commands.with_branches(state, (*state.branches[:k], *kept, *state.branches[k + 1 :]))
+        self.put(c, after, None)
+        self._tell(c, branch, what)
+        if not after.retain:
+            self.put(c, commands.release(after, self.stamp()), What.RELEASED)
+        return result
+
+    def suppress_children(self, parent: int) -> None:
+        """After a condition for which others are suppressed was raised, cleared, enabled or disabled."""
+        for c in self._plan.children[parent]:
+            self._suppress(c)
+
+    def _suppress(self, c: int) -> None:
+        state = self.current(c)
+        if not state.enabled:
+            return
+        parent, parent_ns = suppression.suppressor(self._plan, c, self.current)
+        after, what = suppression.suppress(state, parent, parent_ns, self.stamp())
+        if after is not state:
+            self.put(c, after, what)
 
     def first_outs(self, found: dict[int, fsm.Finding]) -> set[int]:
         """Of the conditions about to be raised: the most severe of each object on which none is active."""
@@ -98,7 +162,8 @@ class Changes:
         if self._transitions:
             active = active.copy()
             for t in self._transitions:
-                active[t.condition] = t.state.active
+                if not t.state.branch_id:
+                    active[t.condition] = t.state.active
                 raised += t.what is What.RAISED
         state = replace(
             self._state,

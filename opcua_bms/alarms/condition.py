@@ -1,27 +1,18 @@
-"""One condition's state machine: what a scan found and what an operator asks, as two pure functions (Part 9 B.1.2)."""
+"""One condition's state machine: what a scan found, as a pure function (Part 9 B.1.2, B.1.3)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import fields
 from operator import attrgetter
 from typing import NamedTuple
 
-from opcua_bms.model.alarm import (
-    NOWHERE,
-    Command,
-    ConditionInfo,
-    ConditionState,
-    Level,
-    Operation,
-    Place,
-    Result,
-    Shelving,
-    What,
-)
+from opcua_bms.model.alarm import NOWHERE, ConditionInfo, ConditionState, Level, Place, Shelving, What
 
 KNOWN_EVENT_IDS = 16
 """How many event ids of one activation a client may still refer to."""
+MAX_BRANCHES = 16
+"""Of one condition; with more unanswered activations the newest goes on as if there were no branches."""
 
 
 class Finding(NamedTuple):
@@ -50,12 +41,13 @@ def _known(state: ConditionState) -> tuple[bytes, ...]:
 
 
 def judge(
-    info: ConditionInfo, state: ConditionState, found: Finding, stamp: Stamp
+    info: ConditionInfo, state: ConditionState, found: Finding, stamp: Stamp, branch: Stamp | None = None
 ) -> tuple[ConditionState, What | None]:
     """The state after a scan, and the transition it made, if any.
 
     An activation, a step to a more severe level and one to another cause (the other side) want to be acknowledged
-    (again); a step back does not.
+    (again); a step back does not. With `branch` (the stamp of one more event) an activation that ends unacknowledged,
+    or is followed by the next one unconfirmed, goes on as the last of `branches` (Part 9 B.1.3).
     """
     other_cause = state.active and found.level is state.level and found.limit != state.limit
     if not state.enabled or (found.level is state.level and not other_cause):
@@ -69,11 +61,16 @@ def judge(
         "message": found.message,
         "active_for_s": found.active_for_s,
     }
+    if branch is not None and len(state.branches) >= MAX_BRANCHES:
+        branch = None
     if found.level is Level.NORMAL:
         changes |= {"active": False, "active_ns": now}
+        if branch is not None and not state.acked:
+            changes |= {"acked": True, "acked_ns": now, "earlier_event_ids": ()}
+            changes["branches"] = (*state.branches, _branch(state, branch, found.active_for_s))
         if state.shelving is Shelving.ONE_SHOT:
             changes |= {"shelving": Shelving.UNSHELVED, "unshelve_at_ns": 0, "shelved_ns": now}
-        return _event(state, stamp, changes), What.CLEARED
+        return event_of(state, stamp, changes), What.CLEARED
     raised = not state.active
     changes |= {"severity": found.severity, "last_severity": state.severity}
     if found.severity != state.severity:
@@ -86,7 +83,14 @@ def judge(
         changes |= {"acked": False, "confirmed": True, "silenced": False}
         changes |= {name: now for name, was in _ATTENTION.items() if getattr(state, name[:-3]) is was}
         changes["earlier_event_ids"] = ()
-    return _event(state, stamp, changes), What.RAISED if raised else What.LEVEL
+    if raised and branch is not None and not (state.acked and state.confirmed):
+        changes["branches"] = (*state.branches, _branch(state, branch, state.active_for_s))
+    return event_of(state, stamp, changes), What.RAISED if raised else What.LEVEL
+
+
+def _branch(state: ConditionState, stamp: Stamp, active_for_s: float) -> ConditionState:
+    """A state as it goes on beside its condition; its first event has the branch's id."""
+    return event_of(state, stamp, {"branch_id": stamp.event_id, "branches": (), "active_for_s": active_for_s})
 
 
 _ATTENTION = {"acked_ns": True, "confirmed_ns": False, "silenced_ns": True}
@@ -98,13 +102,13 @@ def set_quality(state: ConditionState, good: bool, stamp: Stamp) -> tuple[Condit
     if good is state.good:
         return state, None
     changes: dict[str, object] = {"good": good, "quality_ns": stamp.now_ns}
-    return (_event(state, stamp, changes), What.QUALITY) if state.retain else (_with(state, changes), None)
+    return (event_of(state, stamp, changes), What.QUALITY) if state.retain else (with_changes(state, changes), None)
 
 
 def time_up(state: ConditionState, stamp: Stamp) -> tuple[ConditionState, What]:
     """End of a shelving whose time has run out; of a disabled condition only once it is enabled again."""
     changes: dict[str, object] = {"shelving": Shelving.UNSHELVED, "unshelve_at_ns": 0, "shelved_ns": stamp.now_ns}
-    return _event(state, stamp, changes), What.UNSHELVED
+    return event_of(state, stamp, changes), What.UNSHELVED
 
 
 _NAMES = tuple(f.name for f in fields(ConditionState))
@@ -112,7 +116,7 @@ _POSITION = {name: k for k, name in enumerate(_NAMES)}
 _all_of = attrgetter(*_NAMES)
 
 
-def _with(state: ConditionState, changes: Mapping[str, object]) -> ConditionState:
+def with_changes(state: ConditionState, changes: Mapping[str, object]) -> ConditionState:
     """`dataclasses.replace` at half its cost: a flood replaces thousands of states in one scan."""
     values = list(_all_of(state))
     for name, value in changes.items():
@@ -120,129 +124,10 @@ def _with(state: ConditionState, changes: Mapping[str, object]) -> ConditionStat
     return ConditionState(*values)
 
 
-def _event(state: ConditionState, stamp: Stamp, changes: dict[str, object]) -> ConditionState:
+def event_of(state: ConditionState, stamp: Stamp, changes: dict[str, object]) -> ConditionState:
     """The changed state with the stamp of its new event; earlier ids stay known unless `changes` says otherwise."""
     changes["time_ns"] = stamp.now_ns
     changes["event_id"] = stamp.event_id
     if "earlier_event_ids" not in changes:
         changes["earlier_event_ids"] = _known(state)
-    return _with(state, changes)
-
-
-Answer = tuple[Result, dict[str, object], What | None]
-_UNCHANGED: dict[str, object] = {}
-
-
-def _refused(result: Result) -> Answer:
-    return result, _UNCHANGED, None
-
-
-def _acknowledge(state: ConditionState, operation: Operation, now: int) -> Answer:
-    if operation.event_id not in (state.event_id, *state.earlier_event_ids) or not operation.event_id:
-        return _refused(Result.EVENT_ID_UNKNOWN)
-    if state.acked:
-        return _refused(Result.ALREADY_ACKED)
-    return (
-        Result.GOOD,
-        {"acked": True, "acked_ns": now, "confirmed": False, "confirmed_ns": now},
-        What.ACKNOWLEDGED,
-    )
-
-
-def _confirm(state: ConditionState, operation: Operation, now: int) -> Answer:
-    if operation.event_id not in (state.event_id, *state.earlier_event_ids) or not operation.event_id:
-        return _refused(Result.EVENT_ID_UNKNOWN)
-    if state.confirmed:
-        return _refused(Result.ALREADY_CONFIRMED)
-    return Result.GOOD, {"confirmed": True, "confirmed_ns": now}, What.CONFIRMED
-
-
-def _comment(state: ConditionState, operation: Operation, _now: int) -> Answer:
-    if operation.event_id not in (state.event_id, *state.earlier_event_ids) or not operation.event_id:
-        return _refused(Result.EVENT_ID_UNKNOWN)
-    return Result.GOOD, _UNCHANGED, What.COMMENTED
-
-
-def _unshelve(state: ConditionState, _operation: Operation, now: int) -> Answer:
-    if state.shelving is Shelving.UNSHELVED:
-        return _refused(Result.NOT_SHELVED)
-    return Result.GOOD, {"shelving": Shelving.UNSHELVED, "unshelve_at_ns": 0, "shelved_ns": now}, What.UNSHELVED
-
-
-def _flag(name: str, value: bool, what: What) -> Callable[[ConditionState, Operation, int], Answer]:
-    """A flag that may be set to what it is: answered Good, without an event."""
-
-    def change(state: ConditionState, _operation: Operation, now: int) -> Answer:
-        if getattr(state, name) is value:
-            return _refused(Result.GOOD)
-        return Result.GOOD, {name: value, f"{name}_ns": now}, what
-
-    return change
-
-
-def _reset(state: ConditionState, _operation: Operation, now: int) -> Answer:
-    if not state.latched or state.active or not state.acked or not state.confirmed:
-        return _refused(Result.INVALID_STATE)
-    return Result.GOOD, {"latched": False, "latched_ns": now}, What.RESET
-
-
-_COMMANDS: dict[Command, Callable[[ConditionState, Operation, int], Answer]] = {
-    Command.ACKNOWLEDGE: _acknowledge,
-    Command.CONFIRM: _confirm,
-    Command.ADD_COMMENT: _comment,
-    Command.UNSHELVE: _unshelve,
-    Command.SUPPRESS: _flag("suppressed", True, What.SUPPRESSED),
-    Command.UNSUPPRESS: _flag("suppressed", False, What.UNSUPPRESSED),
-    Command.REMOVE_FROM_SERVICE: _flag("out_of_service", True, What.OUT_OF_SERVICE),
-    Command.PLACE_IN_SERVICE: _flag("out_of_service", False, What.IN_SERVICE),
-    Command.SILENCE: _flag("silenced", True, What.SILENCED),
-    Command.RESET: _reset,
-}
-
-
-def _shelve(state: ConditionState, operation: Operation, now: int, max_shelving_s: float) -> Answer:
-    timed = operation.command is Command.TIMED_SHELVE
-    wanted = Shelving.TIMED if timed else Shelving.ONE_SHOT
-    if state.shelving is wanted:
-        return _refused(Result.ALREADY_SHELVED)
-    seconds = operation.shelving_s if timed else max_shelving_s
-    if not 0 < seconds <= max_shelving_s:
-        return _refused(Result.SHELVING_TIME_OUT_OF_RANGE)
-    return (
-        Result.GOOD,
-        {"shelving": wanted, "unshelve_at_ns": now + round(seconds * 1e9), "shelved_ns": now},
-        What.SHELVED,
-    )
-
-
-def operate(
-    info: ConditionInfo, state: ConditionState, operation: Operation, stamp: Stamp, max_shelving_s: float
-) -> tuple[ConditionState, Result, What | None]:
-    """The state after a command, its result, and the transition it made, if any.
-
-    A refused command changes nothing. A one-shot shelving ends when the condition clears, and after
-    `max_shelving_s` at the latest.
-    """
-    command, now = operation.command, stamp.now_ns
-    changes: dict[str, object]
-    what: What | None
-    if command in (Command.ENABLE, Command.DISABLE):
-        wanted = command is Command.ENABLE
-        if state.enabled is wanted:
-            return state, Result.ALREADY_ENABLED if wanted else Result.ALREADY_DISABLED, None
-        changes, what = {"enabled": wanted, "enabled_ns": now}, What.ENABLED if wanted else What.DISABLED
-    elif not state.enabled:
-        return state, Result.CONDITION_DISABLED, None
-    elif command is Command.RESET and not info.latched:
-        return state, Result.METHOD_INVALID, None
-    else:
-        if command in (Command.TIMED_SHELVE, Command.ONE_SHOT_SHELVE):
-            result, changes, what = _shelve(state, operation, now, max_shelving_s)
-        else:
-            result, changes, what = _COMMANDS[command](state, operation, now)
-        if what is None:
-            return state, result, None
-    changes = {**changes, "client_user": operation.user}
-    if operation.comment is not None:
-        changes |= {"comment": operation.comment, "comment_ns": now}
-    return _event(state, stamp, changes), Result.GOOD, what
+    return with_changes(state, changes)

@@ -166,6 +166,19 @@ DEFAULT_ROWS: Mapping[str, Mapping[str, Any]] = {
         "title": "Heartbeat or readings frozen",
         "severity": ALARM_SEVERITY,
     },
+    "cluster-voltage-stuck": {
+        "enabled": False,  # the voltage of a resting battery may stand still for hours
+        "source": "stuck",
+        "columns": ["cluster.voltage"],
+        "condition": "VoltageStuck",
+        "kind": "BmsDiagnosticAlarmType",
+        "title": "Cluster voltage stuck",
+        "text": "{title} {place}: the same for {value}",
+        "unit": "s",
+        "digits": 0,
+        "severity": WARNING_SEVERITY,
+        "warning": _at(3_600, 3_600),
+    },
     "bms-frozen": {
         "source": "frozen",
         "columns": ["bms.heartbeat"],
@@ -206,6 +219,7 @@ DEFAULT_ROWS: Mapping[str, Mapping[str, Any]] = {
         "kind": "BmsDiagnosticAlarmType",
         "title": "Alarm flood",
         "text": "{title}: {value} alarms within {window}",
+        "cleared": "{title} cleared after {duration}: {detail} alarms in all",
         "digits": 0,
         "severity": WARNING_SEVERITY,
         "window_s": 600,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -25,8 +25,13 @@ from opcua_bms.model.layout import Layout
 from opcua_bms.model.topology import Topology
 
 MAX_SHELVING_S = 86_400.0
+PART = 50
+"""Findings between two yields of `stepping`: about a millisecond."""
 ROUNDING = 1e-9
 """A difference of readings that is the limit but for its binary digits has not passed it."""
+
+Stepped = tuple[EngineState, tuple[Transition, ...]]
+Stepping = Generator[None, None, Stepped]
 
 
 class AlarmEngine:
@@ -34,7 +39,8 @@ class AlarmEngine:
 
     `word_labels` {column: {bit: label}} names bits; `bound` bool[layout.size] says which slots some device gives
     (None: all numbers, and the words that `word_labels` names), `word_widths` how many bits a word has (64 unless
-    given). Every bit of a word has its condition and its index from the start, the unnamed ones marked `spare`.
+    given). Every bit of a word has its condition and its index from the start, the unnamed ones marked `spare`. With
+    `branches` an activation that ends unacknowledged goes on beside its condition (Part 9 B.1.3).
     """
 
     def __init__(
@@ -48,10 +54,12 @@ class AlarmEngine:
         bound: Bool | None = None,
         word_widths: Mapping[str, int] = MappingProxyType({}),
         max_shelving_s: float = MAX_SHELVING_S,
+        branches: bool = False,
     ) -> None:
         self._plan = make_plan(topology, layout, rules, word_labels, devices, bound, word_widths)
         self._findings = Findings(self._plan, topology)
         self.max_shelving_s = max_shelving_s
+        self._branches = branches
         self.index: Mapping[str, int] = MappingProxyType({info.id: k for k, info in enumerate(self.infos)})
 
     @property
@@ -83,6 +91,16 @@ class AlarmEngine:
         self, state: EngineState, image: Image, now_s: float, now_ns: int
     ) -> tuple[EngineState, tuple[Transition, ...]]:
         """Judge one scan (monotonic seconds, ns UTC); the image has its computed slots."""
+        steps = self.stepping(state, image, now_s, now_ns)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as done:
+                result: Stepped = done.value
+                return result
+
+    def stepping(self, state: EngineState, image: Image, now_s: float, now_ns: int) -> Stepping:
+        """The same in parts of a few milliseconds: it yields between them, and returns what `step` does."""
         p = self._plan
         devices = {device.name: device.state for device in image.devices}
         scan = Scan(image, now_s, now_ns, state.last_s, state.last_ns, state.raised, devices)
@@ -115,11 +133,11 @@ class AlarmEngine:
             last_ns=now_ns,
             raised=0,
         )
-        changes = Changes(p, after, now_s, now_ns)
+        changes = Changes(p, after, now_s, now_ns, self._branches)
         changes.end_shelving()
         turned = self._turned(state, good, word_good)
         if due is not None or bits.flipped or turned:
-            self._judge(changes, after, due, bits.flipped, turned, x, scan)
+            yield from self._judge(changes, after, due, bits.flipped, turned, x, scan)
         after, transitions = changes.done()
         return (after if after.unseen is None else self._seen(after, after.unseen)), transitions
 
@@ -179,20 +197,26 @@ class AlarmEngine:
         turned: list[int],
         x: F64,
         scan: Scan,
-    ) -> None:
-        """Bring the affected conditions up to date, in the order of their index."""
+    ) -> Iterator[None]:
+        """Bring conditions up to date: those that suppress others first, then in the order of their index."""
         p = self._plan
         found: dict[int, fsm.Finding] = {}
-        for c in np.unique(p.condition[due]).tolist() if due is not None else ():
+        for k, c in enumerate(np.unique(p.condition[due]).tolist() if due is not None else (), 1):
+            if k % PART == 0:
+                yield
             found[c] = self._findings.compared(
                 c, changes.current(c), state.on, x, scan, state.memory, state.started_s.get(c)
             )
-        for c, w in flipped.items():
+        for k, (c, w) in enumerate(flipped.items(), 1):
+            if k % PART == 0:
+                yield
             is_on = bool(int(state.on_bits[w]) >> (c - p.words[w].first) & 1)
             lasted_s = scan.now_s - state.started_s.get(c, scan.now_s)
             found[c] = self._findings.bit(self.infos[c], w, is_on, lasted_s)
         first = changes.first_outs(found)
-        for c in sorted({*found, *turned}):
+        for k, c in enumerate(sorted({*found, *turned}, key=lambda c: (c not in p.children, c)), 1):
+            if k % PART == 0:
+                yield
             w = flipped[c] if c in flipped else p.word_of(c)
             good = bool(state.good[c]) if c < p.n_compared else bool(state.word_good[w])
             if c in found and changes.judge(c, found[c]._replace(first_out=True) if c in first else found[c], good):
@@ -229,12 +253,8 @@ class AlarmEngine:
             state = replace(state, since_s=since_s, bit_since_s=bit_since_s, disabled=state.disabled | {c})
         elif operation.command is Command.ENABLE:
             state = replace(state, disabled=state.disabled - {c})
-        changes = Changes(p, state, now_s, now_ns)
-        after, result, what = fsm.operate(
-            self.infos[c], changes.current(c), operation, changes.stamp(), self.max_shelving_s
-        )
-        if what is not None:
-            changes.put(c, after, what)
+        changes = Changes(p, state, now_s, now_ns, self._branches)
+        result = changes.operate(operation, self.max_shelving_s)
         state, transitions = changes.done()
         return state, result, transitions
 

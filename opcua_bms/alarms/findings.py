@@ -86,7 +86,7 @@ class Findings:
                 sign=">" if rule.side == "high" else "<",
                 limit="n/a" if limit is None else f"{limit:.{rule.digits}f} {unit}".rstrip(),
                 duration=duration(lasted),
-                detail=signal.detail(scan, one.instance),
+                detail=signal.detail(scan, one.instance, memory[one.signal]),
                 window=duration(rule.window_s),
             ),
             active_for_s=lasted,

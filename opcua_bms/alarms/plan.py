@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,6 +77,10 @@ class Plan:
     """int[conditions]: object that a condition belongs to, for the first-out flag"""
     word_first: I64
     """int[words]: `first` of each word"""
+    children: Mapping[int, tuple[int, ...]]
+    """condition → those that are suppressed while it is active"""
+    parents: Mapping[int, tuple[int, ...]]
+    """the same the other way round"""
 
     def word_of(self, condition: int) -> int:
         """Word of a bit condition."""

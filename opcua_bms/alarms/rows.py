@@ -10,6 +10,7 @@ import numpy as np
 
 from opcua_bms.alarms.plan import Plan
 from opcua_bms.alarms.state import EngineState, state_from_plain, state_to_plain
+from opcua_bms.alarms.suppression import suppress_silently, suppressor
 from opcua_bms.model.alarm import Shelving
 
 Row = dict[str, Any]
@@ -115,6 +116,10 @@ def restore(
                 on_bits[w] |= np.uint64(1 << (c - plan.words[w].first))
             if "bit" in since:
                 bit_since_s[c] = since["bit"]
+    for c in plan.parents:
+        if conditions[c].enabled:
+            parent, parent_ns = suppressor(plan, c, conditions.__getitem__)
+            conditions[c] = suppress_silently(conditions[c], parent, parent_ns)
     unseen = np.ones(len(conditions), bool)
     if continuous:
         unseen[:] = False

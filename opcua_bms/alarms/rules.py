@@ -19,6 +19,7 @@ Source = Literal[
     "rise",
     "communication",
     "frozen",
+    "stuck",
     "disagreement",
     "clock_step",
     "flood",
@@ -26,7 +27,9 @@ Source = Literal[
 ]
 LIMIT_SOURCES = frozenset({"limit", "limit_while_charging", "imbalance", "cell_sum", "rise"})
 """Sources whose conditions are exclusive limit alarms; all others have two states."""
-COUNTED_SOURCES = frozenset({"clock_step", "flood"})
+PLANT_SOURCES = frozenset({"clock_step", "flood"})
+"""Sources with one condition for the whole plant."""
+COUNTED_SOURCES = PLANT_SOURCES | {"stuck"}
 """Two-state conditions that are raised by a number all the same."""
 TEXT_FIELDS = frozenset({"title", "place", "value", "sign", "limit", "duration", "detail", "window"})
 LEVELS = (("warning", WARNING_SEVERITY), ("alarm", ALARM_SEVERITY), ("trip", TRIP_SEVERITY))
@@ -80,6 +83,8 @@ class Rule(Row):
     """of conditions with two states"""
     latch: bool = True
     """level 3 stays latched until it is reset"""
+    suppressed_by: tuple[str, ...] = ()
+    """ids of rules: while a condition of theirs is active on the same object or on one above it"""
     on_delay_s: Seconds = 0.0
     off_delay_s: Seconds = 0.0
     window_s: Annotated[float, Field(gt=0, le=3_600, allow_inf_nan=False)] = 60.0
@@ -101,6 +106,11 @@ class Rule(Row):
             "cleared": "{title} {place} cleared after {duration}" + (f": {number}" if limit else ""),
             **row,
         }
+
+    @field_validator("suppressed_by", mode="before")
+    @classmethod
+    def _one_or_more(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
 
     @field_validator("text", "cleared")
     @classmethod
@@ -172,6 +182,7 @@ def load_rules(changes: Mapping[str, Any] | None = None) -> tuple[Rule, ...]:
     rows = {id_: _merged(row, changes.get(id_, {})) for id_, row in DEFAULT_ROWS.items()}
     rows |= {id_: dict(change) for id_, change in changes.items() if id_ not in rows}
     rules = tuple(_TABLE.validate_python({id_: {**row, "id": id_} for id_, row in rows.items()}).values())
+    _check_suppression({rule.id: rule for rule in rules})
     seen: dict[tuple[str, ...], Rule] = {}
     for rule in rules:
         if not rule.enabled:
@@ -180,6 +191,18 @@ def load_rules(changes: Mapping[str, Any] | None = None) -> tuple[Rule, ...]:
         if (other := seen.setdefault(key, rule)) is not rule:
             raise ValueError(f"{rule.id}: {other.id} already judges {' '.join(key[1:])}")
     return tuple(rule for rule in rules if rule.enabled)
+
+
+def _check_suppression(rules: Mapping[str, Rule]) -> None:
+    """ValueError for a parent that does not exist, and for rules that wait for each other."""
+    for rule in rules.values():
+        above = list(rule.suppressed_by)
+        for parent in above:  # grows
+            if parent not in rules:
+                raise ValueError(f"{rule.id}: suppressed_by names no rule: {parent!r}")
+            if parent == rule.id:
+                raise ValueError(f"{rule.id}: suppressed_by leads back to the rule itself")
+            above += [p for p in rules[parent].suppressed_by if p not in above]
 
 
 def default_rules() -> tuple[Rule, ...]:

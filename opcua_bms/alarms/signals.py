@@ -61,7 +61,7 @@ class Signal:
         """Slots of the cells that make the value; a partial value without them proves nothing."""
         return NO_SLOTS
 
-    def detail(self, scan: Scan, i: int) -> str:
+    def detail(self, scan: Scan, i: int, memory: Memory) -> str:
         return ""
 
     def keep(self, memory: Memory) -> list[list[float]] | None:
@@ -213,7 +213,7 @@ class Communication(Signal):
         own = self._clusters[i]
         return self._places.of("cluster.voltage", own[0], image) if len(own) == 1 else NOWHERE
 
-    def detail(self, scan: Scan, i: int) -> str:
+    def detail(self, scan: Scan, i: int, memory: Memory) -> str:
         return self._names[i]
 
 
@@ -244,7 +244,7 @@ class Disagreement(Frozen):
         judged: Bool = np.logical_or.reduce(known)
         return Reading(apart.any(axis=0).astype(float), judged)
 
-    def detail(self, scan: Scan, i: int) -> str:
+    def detail(self, scan: Scan, i: int, memory: Memory) -> str:
         apart = scan.image.values[self._slots[:, i]] > 0.0
         return ", ".join(c.split(".")[-1].replace("_", " ") for c, is_ in zip(self._columns, apart, strict=True) if is_)
 
@@ -257,22 +257,47 @@ class ClockStep(Signal):
         return Reading(np.array([step]), np.ones(1, bool))
 
 
+class Stuck(Column):
+    """For how long (s) the value of an object has been the same to the last digit; bad readings stop nothing.
+
+    Remembers the values and since when they are as they are; after a (re)start it begins anew.
+    """
+
+    def read(self, scan: Scan, memory: Memory) -> Reading:
+        reading = super().read(scan, memory)
+        now = np.full(self.size, scan.now_s)
+        last, since = memory or (np.full(self.size, np.nan), now)
+        moved = reading.ok & (reading.x != last)
+        last, since = np.where(reading.ok, reading.x, last), np.where(moved, now, since)
+        return Reading(scan.now_s - since, reading.ok, None, (last, since))
+
+
 class Flood(Signal):
-    """How many conditions were raised within a window; remembers (s, count) of each scan that raised some."""
+    """How many conditions were raised within a window; remembers (s, count) of each scan that raised some.
+
+    The first pair of its memory, at -1 s, counts all since the window was empty: that is what a flood has cost.
+    """
 
     def __init__(self, window_s: float) -> None:
         self._window_s = window_s
 
     def read(self, scan: Scan, memory: Memory) -> Reading:
-        counts = memory or ()
+        (_, total), *counts = memory or ((-1.0, 0),)
         if scan.raised:
-            counts = (*counts, (scan.last_s, scan.raised))
+            total = scan.raised + (total if counts else 0)
+            counts.append((scan.last_s, scan.raised))
         while counts and scan.now_s - counts[0][0] > self._window_s:
-            counts = counts[1:]
-        return Reading(np.array([float(sum(n for _, n in counts))]), np.ones(1, bool), None, counts)
+            del counts[0]
+        kept = ((-1.0, total), *counts) if total else None
+        return Reading(np.array([float(sum(n for _, n in counts))]), np.ones(1, bool), None, kept)
+
+    def detail(self, scan: Scan, i: int, memory: Memory) -> str:
+        return f"{memory[0][1] if memory else 0}"
 
     def keep(self, memory: Memory) -> list[list[float]] | None:
         return [list(pair) for pair in memory or ()]
 
     def recall(self, kept: list[list[float]] | None, shift_s: float) -> Memory:
-        return tuple((at_s + shift_s, count) for at_s, count in kept or ())
+        if not kept or kept[0][0] >= 0.0:
+            return None
+        return (tuple(kept[0]), *((at_s + shift_s, count) for at_s, count in kept[1:]))

@@ -63,6 +63,11 @@ _PLAIN: Mapping[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     "shelving": (int, Shelving),
     "place": (lambda p: [p.stack, p.cluster, p.pack, p.cell], lambda p: Place(*p) if any(p) else NOWHERE),
     "event_id": (bytes.hex, bytes.fromhex),
+    "branch_id": (bytes.hex, bytes.fromhex),
+    "branches": (
+        lambda branches: [state_to_plain(b) for b in branches],
+        lambda rows: tuple(state_from_plain(row) for row in rows),
+    ),
     "earlier_event_ids": (lambda ids: [i.hex() for i in ids], lambda ids: tuple(bytes.fromhex(i) for i in ids)),
 }
 _DEFAULT = ConditionState()

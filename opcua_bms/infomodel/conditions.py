@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from opcua_bms.infomodel.declare import ObjectTypeDeclaration, Row
+from opcua_bms.infomodel.declare import Face, ObjectTypeDeclaration, Row, Rule
 from opcua_bms.model.alarm import ConditionKind
 
 LIMIT_BASE = "BatteryLimitAlarmType"
@@ -23,6 +23,9 @@ FIELDS = (
     _field("ActiveDuration", "Duration", "For how long the condition has been active, in ms; 0 while inactive."),
     _field("FirstOut", "Boolean", "True for the first condition of a burst."),
     _field("Latched", "Boolean", "True while the condition waits for a reset after its cause has gone."),
+    _field(
+        "SuppressedBy", "String", "Id of the condition for which it is suppressed; empty: none, or an operator did."
+    ),
 )
 """In each of our alarm types, so that one select clause finds them in all."""
 
@@ -54,6 +57,42 @@ ALARM_TYPES = (
     ),
     *(ObjectTypeDeclaration(kind.value, LIMIT_BASE, description) for kind, description in _LIMITS),
     *(ObjectTypeDeclaration(kind.value, base, description, FIELDS) for kind, base, description in _DISCRETE),
+)
+
+_COUNTED = "of this object and of those below it"
+SUMMARY = (
+    Row("ActiveCount", f"Conditions that are active, {_COUNTED}.", data_type="UInt32", face=Face.KEPT),
+    Row(
+        "UnacknowledgedCount",
+        f"Activations that want to be acknowledged, {_COUNTED}; branches count too.",
+        data_type="UInt32",
+        face=Face.KEPT,
+    ),
+    Row(
+        "SuppressedCount",
+        f"Active conditions that are suppressed, shelved or out of service, {_COUNTED}.",
+        data_type="UInt32",
+        face=Face.KEPT,
+    ),
+    Row(
+        "HighestSeverity",
+        f"Highest severity of the active conditions {_COUNTED} that are not suppressed, shelved or out of service.",
+        data_type="UInt16",
+        face=Face.KEPT,
+    ),
+)
+"""What the Alarms of an object say in short; HighestSeverity is 0 where nothing is active."""
+
+ALARM_SUMMARY = ObjectTypeDeclaration(
+    "AlarmSummaryType",
+    "FolderType",
+    "The alarm conditions of an object, and how many of them want attention.",
+    (
+        *SUMMARY,
+        Row(
+            "Metrics", "How often and for how long there have been alarms.", type="AlarmMetricsType", rule=Rule.OPTIONAL
+        ),
+    ),
 )
 
 LIMIT_KINDS = frozenset(kind for kind, _ in _LIMITS)

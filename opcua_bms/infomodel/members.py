@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from opcua_bms.infomodel import objects as o
 from opcua_bms.infomodel import table as t
+from opcua_bms.infomodel.conditions import SUMMARY
 from opcua_bms.infomodel.declare import Face, Row, Rule, with_units
 from opcua_bms.infomodel.types import OPTION_SET_VALUES
 from opcua_bms.model.layout import Scope
@@ -28,6 +29,10 @@ TYPES = MappingProxyType(
 )
 
 
+ALARM_SOURCES = (Scope.BMS, Scope.STACK, Scope.CLUSTER)
+"""What has alarms of its own."""
+
+
 def _below(prefix: str, rows: tuple[Row, ...]) -> tuple[Row, ...]:
     return tuple(replace(row, path=f"{prefix}.{row.path}") for row in rows)
 
@@ -40,6 +45,8 @@ def _all(scope: Scope) -> tuple[Row, ...]:
     rows = _without_placeholders(TYPES[scope].rows)
     if scope is Scope.BMS:
         rows += _without_placeholders(_below("Diagnostics", o.SCAN_DIAGNOSTICS.rows))
+    if scope in ALARM_SOURCES:
+        rows += _below("Alarms", SUMMARY)
     if scope is Scope.STACK:
         rows += _below("Container", o.CONTAINER_ROWS)
     return rows

@@ -187,4 +187,4 @@ def disagreement(path: str, column: str) -> Row:
     return plain(f"{path}.Disagreement", "Boolean", text, column)
 
 
-ALARMS = folder("Alarms", "The alarm conditions of this object.")
+ALARMS = folder("Alarms", "The alarm conditions of this object, and how many want attention.", "AlarmSummaryType")

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from opcua_bms.infomodel import objects as o
 from opcua_bms.infomodel import table as t
-from opcua_bms.infomodel.conditions import ALARM_TYPES
+from opcua_bms.infomodel.conditions import ALARM_SUMMARY, ALARM_TYPES
 from opcua_bms.infomodel.declare import (
     EnumerationDeclaration,
     Face,
@@ -149,6 +149,7 @@ OBJECT_TYPES = (
     REPORTED,
     o.SCAN_DIAGNOSTICS,
     o.DEVICE_DIAGNOSTICS,
+    ALARM_SUMMARY,
     *ALARM_TYPES,
 )
 DECLARATIONS: tuple[ObjectTypeDeclaration | VariableTypeDeclaration, ...] = (*VARIABLE_TYPES, *OBJECT_TYPES)

@@ -59,6 +59,10 @@ class What(StrEnum):
     IN_SERVICE = "in_service"
     SILENCED = "silenced"
     RESET = "reset"
+    BRANCHED = "branched"
+    """an earlier activation that nobody has acknowledged (or confirmed) goes on as a branch (Part 9 §4.4)"""
+    RELEASED = "released"
+    """the last branch is done, and the condition wants no attention any more"""
 
 
 class Command(StrEnum):
@@ -187,6 +191,8 @@ class ConditionState:
     confirmed: bool = True
     latched: bool = False
     suppressed: bool = False
+    suppressed_by: str = ""
+    """id of the condition for which it is suppressed; `operator` while that is active and an operator decided"""
     out_of_service: bool = False
     silenced: bool = False
     shelving: Shelving = Shelving.UNSHELVED
@@ -223,16 +229,26 @@ class ConditionState:
     comment_ns: int = 0
     severity_ns: int = 0
     quality_ns: int = 0
+    branch_id: bytes = b""
+    """not empty: the state of a branch, an earlier activation that wants attention, not of the condition itself"""
+    branches: tuple[ConditionState, ...] = ()
+    """oldest first; a branch has none"""
 
     @property
     def retain(self) -> bool:
-        """Part 9 §5.5.2: shown by ConditionRefresh while it wants attention."""
-        return self.enabled and (self.active or self.latched or not self.acked or not self.confirmed)
+        """Part 9 §5.5.2: shown by ConditionRefresh while it, or one of its branches, wants attention."""
+        unanswered = not self.acked or not self.confirmed
+        if self.branch_id:
+            return self.enabled and unanswered
+        return self.enabled and (self.active or self.latched or unanswered or bool(self.branches))
 
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """One change of one condition, which becomes one event; `state` is the state after it."""
+    """One change of one condition, which becomes one event; `state` is the state after it.
+
+    A change of a branch has the state of the branch (with a `branch_id`), not that of its condition.
+    """
 
     condition: int
     """index into the engine's tuple of ConditionInfo"""

@@ -24,6 +24,8 @@ from opcua_bms.model.topology import Topology
 from opcua_bms.ports import AlarmOperations
 from opcua_bms.resources import nodeset_bytes
 from opcua_bms.server import diagnostics
+from opcua_bms.server.alarm_metrics import AlarmMetrics, ResetMetrics, metrics_family
+from opcua_bms.server.alarm_summary import AlarmSummary
 from opcua_bms.server.conditions import ConditionBook
 from opcua_bms.server.health import HealthBook
 from opcua_bms.server.names import Names, standard
@@ -142,13 +144,24 @@ async def _build(
     plan = instance_plan(plant.topology, plant.word_labels, plant.provided, plant.devices, plant.infos)
     conditions = ConditionBook(plan, plant.infos, names, publisher)
     health = HealthBook(plant.topology, layout, tuple(plant.infos), latest)
-    kept = health.readers() | diagnostics.readers(latest)
+    summary = AlarmSummary(plant.topology, plant.infos, publisher)
+    kept = health.readers() | diagnostics.readers(latest) | summary.readers()
     families = SpaceBuilder(plan, layout, names, kept, plant.started_ns).families()
     families += conditions.families(lambda node: _value_of(server, node))
+    metrics = AlarmMetrics(plant.started_ns)
+    families.append(metrics_family(metrics, lambda: publisher.now_ns or plant.started_ns, names))
     space = server.attach(store, families, site, NOTIFIERS)
     events = cast(Subscriptions, server.iserver.subscription_service)
-    publisher.on_transition = lambda transition: events.emit(conditions.event(transition))
+
+    def tell(transition: Transition) -> None:
+        metrics.note(transition)
+        events.emit(conditions.event(transition))
+
+    publisher.on_transition = tell
+    publisher.on_first = metrics.seed
     ConditionServices(server.iserver, PlantConditions(conditions, operations))
+    reset = ResetMetrics(metrics, lambda: publisher.now_ns or plant.started_ns, names)
+    server.iserver.method_service.bind(standard(ObjectIds.AlarmMetricsType_Reset), reset.call)
     _show_service_level(server, publisher)
     return BmsServer(server, names, store, space, publisher, conditions)
 

@@ -101,6 +101,11 @@ def source_name(info: ConditionInfo) -> str:
     return info.source.removeprefix("BMS.")
 
 
+def _branch(n: Now) -> ua.NodeId:
+    ident = n.state.branch_id
+    return ua.NodeId(ident, n.facts.node.NamespaceIndex, ua.NodeIdType.ByteString) if ident else NOTHING  # type: ignore[arg-type] # asyncua takes bytes as they are
+
+
 def _class(n: Now) -> tuple[str, int]:
     if n.facts.info.kind in _SYSTEM:
         return "SystemConditionClassType", Ids.SystemConditionClassType
@@ -202,7 +207,7 @@ def _condition() -> Iterator[Field]:
     yield _node("ConditionClassId", "Class of the condition.", lambda n: standard(_class(n)[1]))
     yield _words("ConditionClassName", "Name of the class.", lambda n: text(_class(n)[0]))
     yield _string("ConditionName", "Name of the condition within its source.", lambda n: n.facts.info.name)
-    yield _node("BranchId", "Null: there are no branches.", lambda _: NOTHING)
+    yield _node("BranchId", "Null: this is the condition's present state.", _branch)
     yield _flag("Retain", "True while the condition wants attention.", lambda n: n.state.retain)
     yield from _two_state(
         "EnabledState", "Enabled", "Disabled", lambda n: n.state.enabled, lambda n: n.state.enabled_ns
@@ -293,6 +298,7 @@ _OURS: dict[str, tuple[ua.VariantType, Get]] = {
     "ActiveDuration": (V.Double, _active_ms),
     "FirstOut": (V.Boolean, lambda n: n.state.first_out),
     "Latched": (V.Boolean, lambda n: n.state.latched),
+    "SuppressedBy": (V.String, lambda n: n.state.suppressed_by),
 }
 
 ALL_FIELDS: tuple[Field, ...] = (

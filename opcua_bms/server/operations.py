@@ -32,6 +32,8 @@ class PlantConditions:
             state = self._book.state(index)
             if state.retain:
                 yield self._book.event_of(index, state)
+                for branch in state.branches:
+                    yield self._book.event_of(index, branch)
 
     async def perform(self, request: ConditionRequest) -> ua.StatusCode:
         """The engine's result is the StatusCode."""

@@ -30,6 +30,14 @@ class Publisher:
         """the present states, parallel to the engine's infos; empty before the first"""
         self.on_transition: Callable[[Transition], None] | None = None
         """called for each transition, after the values of its scan are in the store"""
+        self.on_first: Callable[[Sequence[ConditionState]], None] | None = None
+        """called with the conditions that the server starts with"""
+        self._changed_ns = 0
+
+    @property
+    def now_ns(self) -> int:
+        """UTC of the last scan, or of the last change of a condition if that is later; 0 before both."""
+        return max(self._changed_ns, self.latest.plant.scan.frozen_ns if self.latest is not None else 0)
 
     def publish(self, snapshot: Snapshot) -> None:
         """Commit all values of a scan at once, then tell of its transitions."""
@@ -44,7 +52,11 @@ class Publisher:
 
     def publish_conditions(self, conditions: Sequence[ConditionState], transitions: Sequence[Transition]) -> None:
         """Take over conditions that changed between two scans, or with one."""
+        if not self.conditions and self.on_first is not None:
+            self.on_first(conditions)
         self.conditions = tuple(conditions)
+        if transitions:
+            self._changed_ns = max(self._changed_ns, transitions[-1].state.time_ns)
         if self.on_transition is not None:
             for transition in transitions:
                 self.on_transition(transition)

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as hs
 
-from opcua_bms.alarms.condition import KNOWN_EVENT_IDS, Finding, Stamp, judge, operate, set_quality, time_up
+from opcua_bms.alarms.commands import operate
+from opcua_bms.alarms.condition import KNOWN_EVENT_IDS, Finding, Stamp, judge, set_quality, time_up
 from opcua_bms.model.alarm import (
     Command,
     ConditionInfo,
