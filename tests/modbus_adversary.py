@@ -49,6 +49,9 @@ class Adversary:
     rtu: bool = False
     fault: str = ""
     delay_s: float = 0.0
+    host: str = "127.0.0.1"
+    missing: set[int] = field(default_factory=set)
+    """addresses that it refuses with exception 2"""
     connections: int = 0
     requests: int = 0
     port: int = 0
@@ -59,8 +62,8 @@ class Adversary:
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def listen(self, context: ssl.SSLContext | None = None) -> None:
-        """Serve on 127.0.0.1, on the same port again after `stop`."""
-        self._server = await asyncio.start_server(self._connected, "127.0.0.1", self.port, ssl=context)
+        """Serve on `host`, on the same port again after `stop`."""
+        self._server = await asyncio.start_server(self._connected, self.host, self.port, ssl=context)
         self.port = self._server.sockets[0].getsockname()[1]
 
     def open_pty(self) -> None:
@@ -153,6 +156,8 @@ class Request:
         if function in (6, 16):
             table[address] = count
             return self.pdu[:5]
+        if self.device.missing & set(range(address, address + count)):
+            return bytes((function | 0x80, 2))
         data = table[address : address + count + more].astype(">u2").tobytes()
         return bytes((function, len(data))) + data
 

@@ -1,0 +1,135 @@
+"""Several ways to one device: a backup host, several connections, fast reads between the requests of a scan."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import numpy as np
+import pytest
+from acquire_rig import Album, plan_settings, plant, registers_of, truth
+from modbus_adversary import Adversary
+
+from opcua_bms.acquire.acquisition import Acquisition
+from opcua_bms.acquire.driver import ConnectFailed, PlainBlock, Timeout
+from opcua_bms.acquire.modbus import ModbusLines
+from opcua_bms.acquire.pace import SystemPace
+from opcua_bms.acquire.settings import ConnectionSettings
+from opcua_bms.model.layout import Layout
+from opcua_bms.model.quality import Quality
+
+pytestmark = pytest.mark.integration
+
+TABLES = {"input": np.arange(400, dtype=np.uint16), "holding": np.arange(400, dtype=np.uint16)}
+
+
+async def test_the_backup_host_is_used_while_the_first_cannot_be_connected() -> None:
+    """A controller with two network ports is reachable as long as one cable is."""
+    device = Adversary({0: TABLES})
+    await device.listen()  # on 127.0.0.1 alone: 127.0.0.2 refuses
+    connection = ConnectionSettings("127.0.0.2", device.port, backup_host="127.0.0.1")
+    driver = ModbusLines(time.monotonic).driver(connection, 1, 0.5, 5.0)
+    with pytest.raises(ConnectFailed):
+        await driver.read("input", 7, 1)
+    for _ in range(2):
+        assert (await driver.read("input", 7, 1)).tolist() == [7]
+    device.fault = "reset"
+    with pytest.raises(Exception, match="closed"):
+        await driver.read("input", 7, 1)
+    device.fault = ""
+    assert (await driver.read("input", 7, 1)).tolist() == [7], "it stays where it was answered"
+    await driver.close()
+    await device.stop()
+
+
+async def test_a_host_that_takes_connections_and_never_answers_is_left() -> None:
+    """A hung controller accepts for ever: only silence tells."""
+    device = Adversary({0: TABLES})
+    await device.listen()
+    hung = Adversary({0: TABLES}, fault="silent", host="127.0.0.2", port=device.port)
+    await hung.listen()
+    connection = ConnectionSettings("127.0.0.2", device.port, backup_host="127.0.0.1")
+    driver = ModbusLines(time.monotonic).driver(connection, 1, 0.1, 5.0)
+    with pytest.raises(Timeout):
+        await driver.read("input", 7, 1)
+    assert (await driver.read("input", 7, 1)).tolist() == [7]
+    await driver.close()
+    await hung.stop()
+    await device.stop()
+
+
+async def test_blocks_are_spread_over_several_connections() -> None:
+    """A device that takes one request per connection is read twice as fast over two."""
+    device = Adversary({0: TABLES}, delay_s=0.02)
+    await device.listen()
+    topology = plant(1)
+    layout = Layout.of(topology)
+    settings = plan_settings(
+        topology, layout, lambda _: ConnectionSettings("127.0.0.1", device.port, connections=4), heartbeat_limit_s=0
+    )[0]
+    driver = ModbusLines(time.monotonic).for_device(settings, 1.0)
+    reader = driver.prepare([PlainBlock("input", 10 * k, 10, 10 * k) for k in range(12)])
+    words = np.zeros(120, np.uint16)
+    await driver.connect()
+    start = time.monotonic()
+    outcome = await reader.read(words)
+    took_s = time.monotonic() - start
+    assert outcome.faults == [None] * 12
+    assert outcome.sent == 12
+    np.testing.assert_array_equal(words, np.arange(120))
+    assert took_s < 0.12, "one after the other they take 0.24 s"
+    assert len(device.lines) == 4
+    await driver.write(50, [9])
+    assert (await driver.read("holding", 50, 1)).tolist() == [9]
+    await driver.close()
+    assert not driver.connected
+    await device.stop()
+
+
+async def test_fast_points_do_not_wait_for_a_long_scan() -> None:
+    """With one request in flight a scan of many blocks would keep the heartbeat waiting until it is over."""
+    device = Adversary({0: TABLES}, delay_s=0.01)
+    await device.listen()
+    driver = ModbusLines(time.monotonic).driver(ConnectionSettings("127.0.0.1", device.port), 1, 0.5, 5.0)
+    long = driver.prepare([PlainBlock("input", 10 * k, 10, 10 * k) for k in range(30)])
+    fast = driver.prepare([PlainBlock("input", 7, 1)], urgent=True)
+    await driver.connect()
+    scan = asyncio.create_task(long.read(np.zeros(300, np.uint16)))
+    await asyncio.sleep(0.03)
+    start = time.monotonic()
+    words = np.zeros(1, np.uint16)
+    assert (await fast.read(words)).faults == [None]
+    assert time.monotonic() - start < 0.1
+    assert not scan.done()
+    assert words.tolist() == [7]
+    assert (await scan).faults == [None] * 30
+    await driver.close()
+    await device.stop()
+
+
+async def test_a_register_that_a_device_lacks_costs_that_register_alone() -> None:
+    """Over the wire: the rest of its block is good, scan after scan, and the others keep their times."""
+    topology = plant(2)
+    layout = Layout.of(topology)
+    image = truth(layout)
+    blank = plan_settings(topology, layout, lambda _: ConnectionSettings())
+    devices = [Adversary({0: registers_of(s.plan, image)}) for s in blank]
+    devices[0].missing = {111}
+    for device in devices:
+        await device.listen()
+    settings = plan_settings(
+        topology, layout, lambda k: ConnectionSettings("127.0.0.1", devices[k].port), heartbeat_limit_s=0
+    )
+    pace = SystemPace()
+    lines = ModbusLines(pace.monotonic)
+    acquisition = Acquisition(settings, topology, layout, 0.2, lambda s: lines.for_device(s, 0.2), pace)
+    images = Album()
+    task = asyncio.create_task(acquisition.run(images.add))
+    await images.until(lambda: len(images) >= 4)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    cells = [Quality(q) for q in images[-1].quality[layout["cell.voltage"].slots]]
+    assert cells == [Quality.GOOD] * 4 + [Quality.CONFIGURATION_ERROR] + [Quality.GOOD] * 7
+    assert images[-1].devices[0].quarantined == (("input", 111, 1),)
+    for device in devices:
+        await device.stop()
