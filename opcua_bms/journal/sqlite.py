@@ -81,9 +81,15 @@ def _read(
     limit: int,
     newest_first: bool,
 ) -> list[Recorded]:
-    conditions, values = ["t.time_ns >= ?"], [since_ns, *([] if until_ns is None else [until_ns])]
+    conditions, values = ["t.time_ns >= ?"], [since_ns]
     if until_ns is not None:
         conditions.append("t.time_ns < ?")
+        values.append(until_ns)
+    if since_ns > 0 or until_ns is not None:
+        # by the index of times, for not every row is to be looked at; times may step back, numbers do not
+        within = f"FROM transitions t WHERE {' AND '.join(conditions)}"
+        conditions.append(f"t.seq BETWEEN (SELECT min(+t.seq) {within}) AND (SELECT max(+t.seq) {within})")
+        values *= 3
     if after is not None:
         conditions.append("t.seq < ?" if newest_first else "t.seq > ?")
         values.append(after)
@@ -92,9 +98,9 @@ def _read(
         conditions.append("t.source IN (SELECT value FROM json_each(?))")
         parameters.append(json.dumps(sorted(sources)))
     query = (
-        "SELECT t.seq, t.what, t.state, c.info FROM transitions t JOIN catalogue c ON c.id = t.condition_id"  # noqa: S608
+        "SELECT t.seq, t.what, t.state, c.info FROM transitions t JOIN catalogue c ON c.id = t.condition_id"  # noqa: S608 - fixed texts
         f" WHERE {' AND '.join(conditions)} ORDER BY t.seq {'DESC' if newest_first else 'ASC'} LIMIT ?"
-    )  # the parts are the fixed texts above
+    )
     if not path.exists():
         return []
     with translated(path), contextlib.closing(sqlite3.connect(path, timeout=BUSY_S)) as db:

@@ -140,6 +140,21 @@ async def test_history_is_filtered_by_time_and_source(shelf: Shelf) -> None:
     assert [r.state for r in found] == [t.state for t in happened[3::2]]
 
 
+async def test_history_is_complete_where_the_clock_was_set_back(shelf: Shelf) -> None:
+    """Times that step back must not hide what happened before or after the step."""
+    teller = Storyteller()
+    await shelf.journal.restore()
+    happened = [t for k in range(4) for t in teller.fault(k, on=True)]
+    teller.plant.now_ns -= 3 * 10**9
+    back = [t for k in range(4, 8) for t in teller.fault(k, on=True) if t.info.name.startswith("FaultWord")]
+    await shelf.journal.append(teller.batch([*happened, *back]))
+    since_ns, until_ns = happened[2].state.time_ns, happened[3].state.time_ns
+    found = await shelf.journal.transitions(since_ns, until_ns)
+    wanted = [t.state for t in (*happened, *back) if since_ns <= t.state.time_ns < until_ns]
+    assert [r.state for r in found] == wanted
+    assert len(wanted) == 2, "one before the step and one after it"
+
+
 async def test_what_is_too_old_goes_and_numbers_are_never_used_again(shelf: Shelf) -> None:
     """A disk that fills up ends the journal; a number used twice breaks a client's continuation point."""
     teller = Storyteller()
