@@ -45,7 +45,7 @@ anonymous = "none"              # "observe": clients without a user may read; "o
 
 _TAIL = """\
 # Alarm limits differ from the defaults for LFP cells only where it is said here, like:
-# [alarms.rules.cell_overvoltage]
+# [alarms.rules.cell-over-voltage]
 # enabled = true
 # What was raised, acknowledged, shelved survives a power cut in alarms.sqlite of the state directory; another file:
 # [alarms]
