@@ -43,28 +43,30 @@ class Feed:
         for name in ("cell.voltage", "sensor.temperature"):
             bound[layout[name].slots] = True
         self._reducer = Reducer(topology, layout, bound)
-        self._noise = np.random.default_rng(1).normal(3.3, 0.01, topology.n_cells)
-        self._base = self._first()
+        self._last = self._first()
 
     def _first(self) -> Image:
         image = Image.blank(self._layout, ScanInfo(1, time.monotonic(), time.time_ns(), 1.0), Quality.NOT_SUPPORTED)
         for name, value in (("cell.voltage", 3.3), ("sensor.temperature", 25.0)):
             slots = self._layout[name].slots
-            image.values[slots], image.quality[slots] = value, Quality.GOOD
+            noise = np.random.default_rng(1).normal(0.0, 0.01, slots.stop - slots.start)
+            image.values[slots], image.quality[slots] = value + noise.round(3), Quality.GOOD
             image.stamp_ns[slots], image.measured_s[slots] = image.scan.frozen_ns, image.scan.now_s
         return self._reducer.reduce(image)
 
     def snapshot(self, n: int) -> Snapshot:
-        """The n-th scan, stamped now."""
-        base, now = self._base, time.time_ns()
-        values, stamps = base.values.copy(), base.stamp_ns.copy()
-        values[self._cells] = self._noise + n % 50 / 1000
+        """The n-th scan, stamped now: every cell a little higher or lower than in the one before."""
+        last, now = self._last, time.time_ns()
+        values, stamps = last.values.copy(), last.stamp_ns.copy()
+        values[self._cells] += 0.005 if n % 2 else -0.005
         stamps[self._cells] = now
         scan = ScanInfo(n, time.monotonic(), now, 1.0)
-        if not self._reduces:
-            return Snapshot(replace(base, values=values, stamp_ns=stamps, scan=scan).freeze(), (), ())
-        fresh = Image(base.layout, values, base.bits.copy(), base.quality.copy(), stamps, base.measured_s.copy(), scan)
-        return Snapshot(self._reducer.reduce(fresh), (), ())
+        if self._reduces:
+            bits, quality, measured = last.bits.copy(), last.quality.copy(), last.measured_s.copy()
+            self._last = self._reducer.reduce(Image(last.layout, values, bits, quality, stamps, measured, scan))
+        else:
+            self._last = replace(last, values=values, stamp_ns=stamps, scan=scan).freeze()
+        return Snapshot(self._last, (), ())
 
 
 async def started(order: Order) -> tuple[BmsServer, Feed]:

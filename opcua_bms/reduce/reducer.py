@@ -75,8 +75,8 @@ class Reducer:
         own = self._own_slots()
         self._copies = tb.Copies.of(layout, bound, only=~own & ~bound[: layout.n_numbers])
         self._witnesses = tb.Witnesses.of(layout, bound, own | bound[: layout.n_numbers])
-        self._cluster_slots = tb.scope_slots(layout, Scope.CLUSTER)
-        self._pack_slots = tb.scope_slots(layout, Scope.PACK)
+        self._cluster_starts = tb.scope_starts(layout, Scope.CLUSTER)
+        self._pack_starts = tb.scope_starts(layout, Scope.PACK)
         self._bus = Bus(topology, layout, bound)
         self._zero_rule = [
             layout[f"reported.cluster.{name}"].start
@@ -132,10 +132,10 @@ class Reducer:
         if not absent.any():
             return
         t, layout = self._topology, self._layout
-        parts = [self._cluster_slots[:, absent].ravel()]
+        parts = [(self._cluster_starts + np.flatnonzero(absent)).ravel()]
         for cluster in np.flatnonzero(absent):
-            packs = slice(t.cluster_packs[cluster], t.cluster_packs[cluster + 1])
-            parts.append(self._pack_slots[:, packs].ravel())
+            packs = np.arange(t.cluster_packs[cluster], t.cluster_packs[cluster + 1])
+            parts.append((self._pack_starts + packs).ravel())
             for name, offsets in (("cell.voltage", t.cluster_cells), ("sensor.temperature", t.cluster_sensors)):
                 start = layout[name].start
                 parts.append(np.arange(start + offsets[cluster], start + offsets[cluster + 1]))

@@ -30,9 +30,15 @@ VALID, GOOD, TOTAL = range(3)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Grid:
-    """Ragged groups as a padded matrix: `index` int[groups, widest], `real` bool of the same shape or None if full."""
+    """Ragged groups as a padded matrix of shape (groups, widest).
 
-    index: IntArray
+    `first` int[groups]: the first member of each (0 for an empty one). `index` int and `real` bool of that shape say
+    which member is where, and which places are no padding; None if every place is taken.
+    """
+
+    first: IntArray
+    shape: tuple[int, int]
+    index: IntArray | None
     real: Bool | None
 
     @classmethod
@@ -40,21 +46,19 @@ class Grid:
         """From offsets int[groups + 1] of contiguous members."""
         counts = np.diff(offsets)
         widest = int(counts.max(initial=0))
+        first = np.where(counts > 0, offsets[:-1], 0)
+        if bool((counts == widest).all()):
+            return cls(first, (counts.size, widest), None, None)
         span = np.arange(widest)
         real = span[None, :] < counts[:, None]
-        index = np.where(real, offsets[:-1, None] + span[None, :], 0)
-        return cls(index, None if bool(real.all()) else real)
-
-    @property
-    def groups(self) -> int:
-        return int(self.index.shape[0])
+        return cls(first, real.shape, np.where(real, first[:, None] + span[None, :], 0), real)
 
     def take(self, members: npt.NDArray[np.generic], fill: float) -> npt.NDArray[np.generic]:
         """members[..., n] → [..., groups, widest], padded with `fill`."""
-        if self.index.size == 0 or members.shape[-1] == 0:
-            return np.full((*members.shape[:-1], *self.index.shape), fill, members.dtype)
-        if self.real is None:  # members lie in order and every place is taken: a view does
-            return members.reshape(*members.shape[:-1], *self.index.shape)
+        if 0 in self.shape or members.shape[-1] == 0:
+            return np.full((*members.shape[:-1], *self.shape), fill, members.dtype)
+        if self.index is None or self.real is None:  # members lie in order and every place is taken: a view does
+            return members.reshape(*members.shape[:-1], *self.shape)
         return np.where(self.real, members[..., self.index], np.asarray(fill, members.dtype))
 
 
@@ -169,15 +173,14 @@ _SIDES = np.array([[[HIGHEST]], [[LOWEST]]])
 
 def fold(level: Level, grid: Grid) -> Level:
     """The level above: every group of `grid` from its members in `level`."""
-    groups = grid.groups
+    groups = grid.shape[0]
     # candidates of both sides in order of place: best and second of the first member, of the next, …
     members = np.asarray(grid.take(level.value, -np.inf), np.float64)  # [side, rank, group, member]
     candidates = members.transpose(0, 2, 3, 1).copy().reshape(2 * groups, -1)
     best, columns = _top_two(candidates)
     value, columns = best.reshape(2, 2, groups).swapaxes(0, 1), columns.reshape(2, 2, groups).swapaxes(0, 1)
     if candidates.shape[1]:
-        chosen = grid.index[np.arange(groups), columns // 2]
-        place = level.place[:, _SIDES, columns % 2, chosen]
+        place = level.place[:, _SIDES, columns % 2, grid.first + columns // 2]
     else:
         place = np.full((3, 2, 2, groups), np.nan)
         place[CLUSTER] = 0.0

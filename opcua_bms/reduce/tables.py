@@ -29,11 +29,9 @@ def block(layout: Layout, scope: Scope) -> tuple[slice, tuple[int, int, int]]:
     return slice(first.start, last.start + last.size), shape
 
 
-def scope_slots(layout: Layout, scope: Scope) -> IntArray:
-    """int[columns, size]: the slots of every column of one scope."""
-    return np.array(
-        [np.arange(c.start, c.start + c.size) for c in layout.columns.values() if c.scope is scope], np.int64
-    )
+def scope_starts(layout: Layout, scope: Scope) -> IntArray:
+    """int[columns, 1]: the first slot of every column of one scope; add an instance's index to get its slots."""
+    return np.array([[c.start] for c in layout.columns.values() if c.scope is scope], np.int64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -37,12 +37,13 @@ class ValueStore:
         self.n_numbers = n_numbers
         self.size = size
         self.generation = 0
-        self.values: F64 = np.full(n_numbers, np.nan)
-        self.bits: U64 = np.zeros(size - n_numbers, np.uint64)
-        self.status: U32 = np.full(size, BAD_WAITING_FOR_INITIAL_DATA, np.uint32)
-        self.source_ticks: I64 = np.full(size, filetime(time.time_ns()), np.int64)
-        self.detail: U8 = np.zeros(size, np.uint8)
         self.server_ticks = filetime(time.time_ns())
+        # before the first commit one element stands for all of them, so that a large plant costs no memory
+        self.values: F64 = np.broadcast_to(np.float64(np.nan), n_numbers)
+        self.bits: U64 = np.broadcast_to(np.uint64(0), size - n_numbers)
+        self.status: U32 = np.broadcast_to(np.uint32(BAD_WAITING_FOR_INITIAL_DATA), size)
+        self.source_ticks: I64 = np.broadcast_to(np.int64(self.server_ticks), size)
+        self.detail: U8 = np.broadcast_to(np.uint8(0), size)
         self._listeners: list[Callable[[], None]] = []
 
     def on_commit(self, listener: Callable[[], None]) -> None:
