@@ -79,8 +79,9 @@ class DeskPlant:
         patience: Patience = Patience(),  # noqa: B008 - frozen
         topology: Topology | None = None,
         word_bits: int = 8,
+        branches: bool = False,
     ) -> None:
-        self.plant = Plant(QUIET, topology or small_topology(2, 1, 4, 2), word_bits)
+        self.plant = Plant(QUIET, topology or small_topology(2, 1, 4, 2), word_bits, branches)
         self.desk = AlarmDesk(Judge(self.plant.engine), journal, PlantClock(self.plant), patience)
         self.shown = Shown()
         self.desk.add_sink(self.shown)

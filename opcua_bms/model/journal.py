@@ -46,3 +46,15 @@ class Recorded:
     info: ConditionInfo
     what: What
     state: ConditionState
+
+
+@dataclass(frozen=True, slots=True)
+class JournalHealth:
+    """How writing goes: since when it fails (UTC ns, 0: it does not) and why; transitions in memory alone."""
+
+    failing_since_ns: int = 0
+    failures: int = 0
+    error: str = ""
+    unwritten: int = 0
+    folded: int = 0
+    """of them, those that are gone but for what they led to"""

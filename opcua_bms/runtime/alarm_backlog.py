@@ -13,7 +13,7 @@ from opcua_bms.alarms.state import EngineState
 from opcua_bms.clock import Clock
 from opcua_bms.errors import StorageError
 from opcua_bms.model.alarm import Transition
-from opcua_bms.model.journal import JournalBatch, Saved
+from opcua_bms.model.journal import JournalBatch, JournalHealth, Saved
 from opcua_bms.ports import Journal
 
 _log = structlog.get_logger(__name__)
@@ -45,12 +45,18 @@ class Backlog:
         self._in_flight = (0, 0)
         self._retry_at_s = 0.0
         self._say_at_s = 0.0
+        self._failing_since_ns = 0
         self.failing_since_s: float | None = None
         """monotonic; None: the disk takes what it is given"""
         self.failures = 0
         self.error = ""
         self.folded = 0
         """transitions that are lost but for what they led to, and that the journal does not know of yet"""
+
+    @property
+    def health(self) -> JournalHealth:
+        """What a diagnosis needs of it."""
+        return JournalHealth(self._failing_since_ns, self.failures, self.error, self.size, self.folded)
 
     @property
     def size(self) -> int:
@@ -128,6 +134,7 @@ class Backlog:
         now_s = self._clock.monotonic()
         if self.failing_since_s is None:
             self.failing_since_s, self.failures, self._say_at_s = now_s, 0, now_s
+            self._failing_since_ns = self._clock.utc_ns()
         self.failures += 1
         self.error = error
         self._retry_at_s = now_s + self._patience.retry_s
@@ -139,4 +146,4 @@ class Backlog:
         if self.failing_since_s is not None:
             lasted_s = round(self._clock.monotonic() - self.failing_since_s, 1)
             _log.warning("alarm_journal_recovered", after_s=lasted_s, failures=self.failures, folded=folded)
-            self.failing_since_s, self.error = None, ""
+            self.failing_since_s, self._failing_since_ns, self.failures, self.error = None, 0, 0, ""

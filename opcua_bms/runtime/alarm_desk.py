@@ -17,6 +17,7 @@ from opcua_bms.alarms.state import EngineState
 from opcua_bms.clock import Clock
 from opcua_bms.model.alarm import ConditionState, Operation, Result, Transition
 from opcua_bms.model.image import Image
+from opcua_bms.model.journal import JournalHealth
 from opcua_bms.model.snapshot import Snapshot
 from opcua_bms.ports import ConditionSink, Journal
 from opcua_bms.runtime.alarm_backlog import Backlog, Patience
@@ -78,6 +79,11 @@ class AlarmDesk:
     def conditions(self) -> tuple[ConditionState, ...]:
         """What sinks have been shown, parallel to the engine's infos."""
         return self._shown
+
+    @property
+    def health(self) -> JournalHealth:
+        """How writing the journal goes."""
+        return self.backlog.health
 
     def add_sink(self, sink: ConditionSink) -> None:
         """Show every change to `sink` too."""
@@ -184,8 +190,8 @@ class AlarmDesk:
         conditions = list(self._shown)
         for part in _slices(change.transitions):
             for t in part:
-                if not t.state.branch_id:
-                    conditions[t.condition] = t.state
+                # the event of a branch does not tell the state of its condition
+                conditions[t.condition] = change.state.conditions[t.condition] if t.state.branch_id else t.state
             left -= len(part)
             self._shown = tuple(conditions) if left else change.state.conditions
             for sink in self._sinks:

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from opcua_bms.journal import MemoryJournal
 from opcua_bms.model.alarm import Command, ConditionState, Result, Shelving, Transition, What
-from opcua_bms.model.journal import JournalBatch, Saved
+from opcua_bms.model.journal import JournalBatch, JournalHealth, Saved
 from opcua_bms.runtime.alarm_backlog import Patience
 
 QUICK = Patience(answer_s=0.05, answer_while_failing_s=0.05, retry_s=10.0, transitions=8)
@@ -100,7 +100,9 @@ async def test_a_disk_that_refuses_keeps_no_alarm_from_the_operators() -> None:
         assert [what for _, what in site.shown.happened] == [What.RAISED, What.RAISED]
         result = await site.operate(Command.ACKNOWLEDGE, 0)
         assert result is Result.GOOD_COMPLETES_ASYNCHRONOUSLY, "carried out, and the caller is told what is wrong"
-        assert (site.desk.backlog.size, site.desk.backlog.error) == (3, "disk full")
+        health = site.desk.health
+        assert (health.unwritten, health.error, health.folded) == (3, "disk full", 0)
+        assert health.failing_since_ns == site.plant.now_ns - 10**9, "since the first of them"
         for _ in range(20):
             site.scan(1.0)
             await turn()
@@ -110,7 +112,7 @@ async def test_a_disk_that_refuses_keeps_no_alarm_from_the_operators() -> None:
         site.scan(10.0)
         await turn()
     assert [log["event"] for log in logs] == ["alarm_journal_failed", "alarm_journal_recovered"]
-    assert site.desk.backlog.failing_since_s is None
+    assert site.desk.health == JournalHealth()
     assert [r.state for r in await disk.transitions()] == [t.state for t in site.shown.transitions]
     assert await site.operate(Command.ACKNOWLEDGE, 1) is Result.GOOD
 
@@ -190,6 +192,27 @@ async def test_a_flood_is_shown_in_slices() -> None:
         assert not n or site.desk.conditions == site.shown.conditions
         seen.add(n)
     assert len(seen) > 2
+
+
+async def test_the_event_of_a_branch_is_not_the_state_of_its_condition() -> None:
+    """A condition that is active again would show as what it was before."""
+    disk = Disk()
+    site = DeskPlant(disk, branches=True)
+    for on in (True, False, True):
+        for bit in range(8):
+            site.plant.bit("cluster.fault_word", bit, on, 0)
+        site.scan()
+        for _ in range(20):
+            await asyncio.sleep(0)
+            conditions = site.desk.conditions
+            assert not any(state.branch_id for state in conditions)
+    assert What.BRANCHED in {what for _, what in site.shown.happened}
+    assert site.shown.conditions == site.scan().conditions
+    assert all(site.shown.conditions[site.index(bit)].branches for bit in range(8))
+    after = DeskPlant(disk, branches=True)
+    after.plant.now_ns = site.plant.now_ns
+    await after.desk.restore()
+    assert [s.branches for s in after.desk.conditions] == [s.branches for s in site.desk.conditions]
 
 
 async def test_a_sink_that_fails_keeps_nothing_from_the_others() -> None:
