@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from typing import Protocol, runtime_checkable
 
 from opcua_bms.model.alarm import ConditionState, Operation, Result, Transition
+from opcua_bms.model.history import Gap, HistoryHealth, Samples
 from opcua_bms.model.image import Points
 from opcua_bms.model.journal import JournalBatch, Recorded, Saved
 from opcua_bms.model.snapshot import Snapshot
@@ -87,3 +88,40 @@ class Journal(Protocol):
 
     async def close(self) -> None:
         """Let go of the file; what was appended is there."""
+
+
+class History(Sink, Protocol):
+    """Whoever remembers values: a sink of snapshots that can be asked. Times are UTC in ns, both ends included.
+
+    `slots` are neighbours in one column of the layout. StorageError: what was asked for cannot be read now.
+    """
+
+    async def start(self) -> None:
+        """Begin; what the disk refuses waits, and is shown by `health`."""
+
+    def keeps(self, slots: slice) -> bool:
+        """Whether these slots have a history."""
+
+    def period_s(self, slots: slice, scan_period_s: float) -> float:
+        """How far samples of these slots are apart."""
+
+    def span(self, slots: slice) -> tuple[int, int] | None:
+        """First and last time that is kept; None: nothing is."""
+
+    async def samples(
+        self, slots: slice, start_ns: int, end_ns: int, *, limit: int | None = None, newest_first: bool = False
+    ) -> Samples:
+        """What was, oldest first: all, or at most `limit` of the first or (`newest_first`) of the last."""
+
+    def blocks(self, slots: slice, start_ns: int, end_ns: int, rows: int = 50_000) -> AsyncIterator[Samples]:
+        """The same in pieces of at most `rows`, for long times."""
+
+    def gaps(self, start_ns: int = 0, end_ns: int = (1 << 63) - 1) -> Sequence[Gap]:
+        """Times in [start, end) of which nothing is known, oldest first; their starts are samples too, with LOST."""
+
+    @property
+    def health(self) -> HistoryHealth:
+        """How the writing goes."""
+
+    async def close(self) -> None:
+        """Write what was accepted, and let go."""
