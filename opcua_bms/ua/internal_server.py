@@ -26,6 +26,7 @@ from opcua_bms.ua.settings import ServerSettings
 from opcua_bms.ua.space.instances import InstanceSpace
 from opcua_bms.ua.space.nodes import AddressSpace
 from opcua_bms.ua.store import ValueStore
+from opcua_bms.ua.turns import Turns
 
 if TYPE_CHECKING:
     from opcua_bms.ua.services.attribute import Attributes
@@ -58,6 +59,7 @@ class InternalServer(BaseInternalServer):
         self.settings = settings
         self.wiring = wiring
         self.limits = settings.limits
+        self.turns = Turns()
         self.gate = settings.gate or open_gate()
         self.access = settings.access if settings.gate is None else self.gate.rules
         if isinstance(self.access, AccessRules):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hmac
 import struct
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from asyncua import ua
 from asyncua.crypto.security_policies import SecurityPolicyNone
@@ -21,6 +21,9 @@ from opcua_bms.ua.guard.protocol import Protocol
 from opcua_bms.ua.services.read_plan import ReadPlanner
 from opcua_bms.ua.store import filetime
 
+if TYPE_CHECKING:
+    from opcua_bms.ua.session import Session
+
 _READ = b"\x01\x00" + struct.pack("<H", ObjectIds.ReadRequest_Encoding_DefaultBinary)
 _ANSWER = b"\x01\x00" + struct.pack("<H", ObjectIds.ReadResponse_Encoding_DefaultBinary)
 _REST_OF_HEADER = struct.Struct("<qIIiI3s")
@@ -30,6 +33,8 @@ _RESPONSE_HEAD = struct.Struct("<4sqII8x")
 _FRAME = struct.Struct("<4sIIIII")
 _CHUNK = struct.Struct("<IIII")
 _MESSAGE = b"MSGF"
+SHORT = 4096
+"""bytes of a request that is served without waiting for its turn"""
 
 
 class FastProtocol(Protocol):
@@ -39,14 +44,18 @@ class FastProtocol(Protocol):
         """Serve a usual Read at once if nothing waits before it; else queue whole frames."""
         if (
             data[:4] == _MESSAGE
-            and int.from_bytes(data[4:8], "little") == len(data) <= self.limits.max_recv_buffer
+            and int.from_bytes(data[4:8], "little") == len(data) <= SHORT
             and self.messages.empty()
             and self._writable.is_set()
-            and not (self._ended or self._paused or self._reader._buffer)
+            and not (self._ended or self._paused or self._serving or self._reader._buffer)
             and isinstance(self.processor, FastProcessor)
-            and self.processor.serve_frame(data)
+            and self.processor.account.turns.free
         ):
-            return
+            began = time.perf_counter()
+            served = self.processor.serve_frame(data)
+            self.processor.account.charge(time.perf_counter() - began)
+            if served:
+                return
         super().data_received(data)
 
 
@@ -60,7 +69,7 @@ class FastProcessor(GuardedProcessor):
 
     async def process(self, header: Any, body: Any) -> bool:
         """Serve one chunk; False ends the connection."""
-        if self.serve_frame(body._data):
+        if len(body._data) <= SHORT and self.serve_frame(body._data):
             return True
         return await super().process(header, body)
 
@@ -68,9 +77,12 @@ class FastProcessor(GuardedProcessor):
         """Serve one request that came through a secure channel or in several chunks."""
         if self.fast_lane_open():
             data = body._data[body._cur_pos :] if body._cur_pos else body._data
-            answer = self._answer(data)
+            answer = self._answer(data) if len(data) <= SHORT else await self._answer_slowly(data)
             if answer is not None and self._fits(answer):
-                self._transport.write(self._connection.message_to_binary(answer, request_id=seqhdr.RequestId))
+                if isinstance(self._connection.security_policy, SecurityPolicyNone):
+                    self._transport.write(self._frames(answer, seqhdr.RequestId))
+                else:
+                    self._transport.write(self._connection.message_to_binary(answer, request_id=seqhdr.RequestId))
                 return True
         return await super().process_message(seqhdr, body)
 
@@ -114,7 +126,34 @@ class FastProcessor(GuardedProcessor):
         """The ReadResponse to a usual ReadRequest of this connection's session."""
         planner: ReadPlanner | None = self.iserver.planner
         session = self.session
-        if planner is None or session is None:
+        usual = self._parameters(message, session)
+        if planner is None or session is None or usual is None:
+            return None
+        handle, at = usual
+        return self._response(handle, planner.answer(message[at:], session.user), session)
+
+    async def _answer_slowly(self, message: bytes) -> bytes | None:
+        """The same for a long request, with pauses."""
+        planner: ReadPlanner | None = self.iserver.planner
+        session = self.session
+        usual = self._parameters(message, session)
+        if planner is None or session is None or usual is None:
+            return None
+        handle, at = usual
+        most = self.largest_response - _RESPONSE_HEAD.size
+        return self._response(handle, await planner.answer_slowly(message[at:], session.user, most), session)
+
+    def _response(self, handle: int, results: bytes | None, session: Session) -> bytes | None:
+        if results is None:
+            return None
+        self.session_last_activity = time.monotonic()
+        session.touch()
+        session.count(ObjectIds.ReadRequest_Encoding_DefaultBinary)
+        return _RESPONSE_HEAD.pack(_ANSWER, filetime(time.time_ns()), handle, 0) + results
+
+    def _parameters(self, message: bytes, session: Session | None) -> tuple[int, int] | None:
+        """RequestHandle, and where the parameters begin, of a usual ReadRequest of this connection's session."""
+        if session is None:
             return None
         if self._prefix_of is not session.auth_token:
             self._prefix_of = session.auth_token
@@ -125,17 +164,10 @@ class FastProcessor(GuardedProcessor):
         _, handle, _, audit, _, additional = _REST_OF_HEADER.unpack_from(message, at)
         if audit > 0 or additional != b"\0\0\0":
             return None
-        results = planner.answer(message[at + _REST_OF_HEADER.size :], session.user)
-        if results is None:
-            return None
-        self.session_last_activity = time.monotonic()
-        session.touch()
-        session.count(ObjectIds.ReadRequest_Encoding_DefaultBinary)
-        return _RESPONSE_HEAD.pack(_ANSWER, filetime(time.time_ns()), handle, 0) + results
+        return handle, at + _REST_OF_HEADER.size
 
     def _fits(self, answer: bytes) -> bool:
-        size = len(answer)
-        return size <= self.iserver.limits.message_size and not 0 < self._largest_response < size
+        return len(answer) <= self.largest_response
 
     def _frames(self, message: bytes, request_id: int) -> bytes:
         """The chunks of a message on a channel without security (Part 6 §6.7.2)."""

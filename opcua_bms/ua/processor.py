@@ -10,25 +10,34 @@ import time
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from asyncua import ua
-from asyncua.common.utils import ServiceError
 from asyncua.ua.object_ids import ObjectIds
-from asyncua.ua.status_codes import StatusCodes
-from asyncua.ua.ua_binary import Primitives, struct_from_binary
+from asyncua.ua.ua_binary import struct_from_binary
 
+from opcua_bms.ua.bulk import BULK
 from opcua_bms.ua.services.subscribing import SubscribingProcessor
+from opcua_bms.ua.turns import Account
 
 if TYPE_CHECKING:
     from opcua_bms.ua.session import Session
 
-C = StatusCodes
 Ids = ObjectIds
-_READ = Ids.ReadRequest_Encoding_DefaultBinary
 
 
 class Processor(SubscribingProcessor):
     """One per connection."""
 
+    iserver: Any
     session: Session | None
+
+    def __init__(self, iserver: Any, transport: Any, limits: Any) -> None:
+        super().__init__(iserver, transport, limits)
+        self.account = Account(iserver.turns)
+
+    @property
+    def largest_response(self) -> int:
+        """Bytes of a response that the client, and we, allow."""
+        most: int = self.iserver.limits.message_size
+        return most
 
     def fast_lane_open(self) -> bool:
         """Whether the activated session of this connection may be served without further checks."""
@@ -48,13 +57,14 @@ class Processor(SubscribingProcessor):
             raise
 
     async def _serve(self, session: Session, number: int, typeid: Any, requesthdr: Any, seqhdr: Any, body: Any) -> Any:
-        if number not in self._OURS:
+        if number not in self._OURS and number not in BULK:
             return await super()._process_message(typeid, requesthdr, seqhdr, body)
         self.session_last_activity = time.monotonic()
         session.touch()
-        if number == _READ:
-            _check_read(body)
-            return await super()._process_message(typeid, requesthdr, seqhdr, body)
+        if number in BULK:
+            answer = await BULK[number].answer(session, requesthdr.RequestHandle, body, self.largest_response)
+            self.send_encoded(requesthdr, seqhdr, answer)
+            return True
         response = await self._OURS[number](self, session, body)
         self.send_response(requesthdr.RequestHandle, seqhdr, response)  # type: ignore[no-untyped-call]  # untyped there
         return True
@@ -84,17 +94,8 @@ class Processor(SubscribingProcessor):
         return response
 
     _OURS: ClassVar[dict[int | None, Any]] = {
-        _READ: None,
         Ids.BrowseNextRequest_Encoding_DefaultBinary: _browse_next,
         Ids.RegisterNodesRequest_Encoding_DefaultBinary: _register_nodes,
         Ids.UnregisterNodesRequest_Encoding_DefaultBinary: _unregister_nodes,
         Ids.CancelRequest_Encoding_DefaultBinary: _cancel,
     }
-
-
-def _check_read(body: Any) -> None:
-    """Tell an unknown TimestampsToReturn from a request that cannot be decoded (Part 4 §5.11.2.3)."""
-    peek = body.copy()
-    peek.skip(8)
-    if not 0 <= Primitives.Int32.unpack(peek) <= 3:
-        raise ServiceError(C.BadTimestampsToReturnInvalid)

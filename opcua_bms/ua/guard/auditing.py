@@ -55,6 +55,9 @@ def audit_event(record: AuditRecord, server_uri: str) -> Event:
 
 
 def _source_name(record: AuditRecord) -> str:
+    named = record.fields.get("SourceName")
+    if isinstance(named, str):
+        return named
     return {
         AuditKind.WRITE: "Attribute/Write",
         AuditKind.METHOD: "Attribute/Call",

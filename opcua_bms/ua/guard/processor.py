@@ -79,6 +79,12 @@ class GuardedProcessor(Processor):
         self._largest_response = 0
 
     @property
+    def largest_response(self) -> int:
+        """Bytes of a response that the client, and we, allow."""
+        most = super().largest_response
+        return min(self._largest_response, most) if self._largest_response else most
+
+    @property
     def channel(self) -> Channel:
         """The SecureChannel of this connection."""
         return self._connection
@@ -215,8 +221,7 @@ class GuardedProcessor(Processor):
         """Send unless it is larger than this client, or we, allow: then BadResponseTooLarge."""
         response.ResponseHeader.RequestHandle = requesthandle
         data = struct_to_binary(response)
-        most = self.iserver.limits.message_size
-        if len(data) > (min(self._largest_response, most) if self._largest_response else most):
+        if len(data) > self.largest_response:
             fault = ua.ServiceFault()
             fault.ResponseHeader.RequestHandle = requesthandle
             fault.ResponseHeader.ServiceResult = ua.StatusCode(ua.UInt32(StatusCodes.BadResponseTooLarge))

@@ -42,6 +42,7 @@ class Protocol(OPCUAProtocol):
         self._unfinished_since: float | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._ended = False
+        self._serving = False
         self.messages = asyncio.Queue()
 
     @property
@@ -152,7 +153,12 @@ class Protocol(OPCUAProtocol):
         await self._writable.wait()
         if self._ended or self.processor is None or transport is None:
             return False
-        if not await self.processor.process(header, buf):
+        self._serving = True
+        try:
+            goes_on = await self.processor.account.serve(self.processor.process(header, buf), header.packet_size)
+        finally:
+            self._serving = False
+        if not goes_on:
             self._linger()
             return False
         if not self.processor.channel.unfinished:

@@ -16,6 +16,7 @@ from asyncua.server.internal_session import SessionState
 from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.status_codes import StatusCodes
 
+from opcua_bms.ua.guard.condition_audit import called_object, condition_call
 from opcua_bms.ua.security.audit import AuditKind
 from opcua_bms.ua.security.roles import RemoteUser
 from opcua_bms.ua.session import Session
@@ -111,15 +112,21 @@ class GuardedSession(Session):
         results = await super().call(params)
         if self.external:
             for request, result in zip(params, results, strict=False):
-                code = result.StatusCode.value if result.StatusCode is not None else 0
-                self._record(
-                    AuditKind.METHOD,
-                    code,
-                    source=request.ObjectId,
-                    MethodId=request.MethodId,
-                    InputArguments=ua.Variant(request.InputArguments or [], ua.VariantType.Variant, is_array=True),
-                )
+                self._record_call(request, result.StatusCode.value if result.StatusCode is not None else 0)
         return results
+
+    def _record_call(self, request: ua.CallMethodRequest, code: int) -> None:
+        arguments = request.InputArguments or []
+        declaration = self.iserver.method_service.declaration(request.MethodId)
+        kind, fields = condition_call(declaration, arguments) or (AuditKind.METHOD, {})
+        self._record(
+            kind,
+            code,
+            source=called_object(self.iserver.aspace, request.ObjectId),
+            MethodId=request.MethodId,
+            InputArguments=ua.Variant(arguments, ua.VariantType.Variant, is_array=True),
+            **fields,
+        )
 
     def _value_of(self, item: ua.WriteValue) -> ua.Variant | None:
         if item.AttributeId != AttributeIds.Value:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from opcua_bms.ua.services.codes import StatusCodes, status
 from opcua_bms.ua.services.creation import ItemFactory, NewRows, time_bits
 from opcua_bms.ua.services.data_filter import FilterRefusedError
 from opcua_bms.ua.services.publishing import Subscription
+from opcua_bms.ua.turns import pause
 
 if TYPE_CHECKING:
     from opcua_bms.ua.internal_server import InternalServer
@@ -60,7 +60,7 @@ class ItemServices(ABC):
         with subscription.held():
             for start in range(0, len(requests), SLICE):
                 if start:
-                    await asyncio.sleep(0)
+                    await pause()
                 if subscription.closed:
                     raise ServiceError(StatusCodes.BadSubscriptionIdInvalid)
                 rows = NewRows()
@@ -83,7 +83,7 @@ class ItemServices(ABC):
         results: list[ua.MonitoredItemModifyResult] = []
         for start in range(0, len(params.ItemsToModify), SLICE):
             if start:
-                await asyncio.sleep(0)
+                await pause()
             if subscription.closed:
                 raise ServiceError(StatusCodes.BadSubscriptionIdInvalid)
             for request in params.ItemsToModify[start : start + SLICE]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -20,12 +20,13 @@ from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.ua_binary import struct_to_binary, variant_to_binary
 
 from opcua_bms.ua.services.attribute import READ_BIT, RefusedError
-from opcua_bms.ua.services.read_request import Item, parse
+from opcua_bms.ua.services.read_request import Item, ReadRequest, parse
 from opcua_bms.ua.services.scalar_rows import NO_BIT, SERVER, SOURCE, STATUS, TIMES, VALUE, ScalarRows, SmallScalar
 from opcua_bms.ua.space.binding import Binding, Kind
 from opcua_bms.ua.space.instances import InstanceSpace
 from opcua_bms.ua.space.values import BAD, cast, range_status, range_ticks, raw
 from opcua_bms.ua.store import BAD_WAITING_FOR_INITIAL_DATA, ValueStore, filetime
+from opcua_bms.ua.turns import pause, slice_is_over
 
 if TYPE_CHECKING:
     from opcua_bms.ua.internal_server import InternalServer
@@ -57,22 +58,39 @@ class Plan:
 
     def encode(self) -> bytes:
         """Results and DiagnosticInfos of the ReadResponse."""
+        return b"".join(self._parts())
+
+    async def encode_slowly(self, most: int) -> bytes | None:
+        """The same with pauses for others; None if it is more than `most` bytes. All of the store is of one commit."""
+        parts: list[bytes] = []
+        size = 0
+        for part in self._parts():
+            parts.append(part)
+            size += len(part)
+            if size > most:
+                return None
+            if slice_is_over():
+                await pause()
+        return b"".join(parts)
+
+    def _parts(self) -> Iterator[bytes]:
         chunks = [group.encode() for group in self._groups]
+        yield self._head
         if self._whole:
-            return b"".join((self._head, chunks[0][0], _NO_DIAGNOSTICS))
-        parts = [self._head]
+            yield chunks[0][0]
+            yield _NO_DIAGNOSTICS
+            return
         for run in self._runs:
             if not isinstance(run, tuple):
-                parts.append(run())
+                yield run()
                 continue
             group, first, last = run
             data, size = chunks[group]
             if isinstance(size, int):
-                parts.append(data[first * size : last * size])
+                yield data[first * size : last * size]
             else:
-                parts.append(data[size[first] : size[last]])
-        parts.append(_NO_DIAGNOSTICS)
-        return b"".join(parts)
+                yield data[size[first] : size[last]]
+        yield _NO_DIAGNOSTICS
 
 
 class ReadPlanner:
@@ -95,17 +113,26 @@ class ReadPlanner:
 
     def answer(self, request: bytes, user: User) -> bytes | None:
         """Results and DiagnosticInfos for the parameters of a Read; None: the generic path must answer."""
-        access = self._iserver.access
-        key = (request, access.rights_key(user))
+        key = (request, self._iserver.access.rights_key(user))
         known = self._plans.get(key)
-        if known is None:
-            plan = self._plan(request, user)
-            if self._came_before(hash(key)):
-                self._keep(key, plan)
-        else:
-            plan = known[0]
-            self._plans.move_to_end(key)
+        plan = self._used(key, known[0]) if known else self._made(key, self._plan(request, user))
         return None if plan is None else plan.encode()
+
+    async def answer_slowly(self, request: bytes, user: User, most: int) -> bytes | None:
+        """The same with pauses for others, for a long request; None, too, if the answer is more than `most` bytes."""
+        key = (request, self._iserver.access.rights_key(user))
+        known = self._plans.get(key)
+        plan = self._used(key, known[0]) if known else self._made(key, await self._plan_slowly(request, user))
+        return None if plan is None else await plan.encode_slowly(most)
+
+    def _used(self, key: tuple[bytes, Hashable], plan: Plan | None) -> Plan | None:
+        self._plans.move_to_end(key)
+        return plan
+
+    def _made(self, key: tuple[bytes, Hashable], plan: Plan | None) -> Plan | None:
+        if self._came_before(hash(key)):
+            self._keep(key, plan)
+        return plan
 
     def _came_before(self, key: int) -> bool:
         if key in self._seen:
@@ -118,18 +145,35 @@ class ReadPlanner:
 
     def _keep(self, key: tuple[bytes, Hashable], plan: Plan | None) -> None:
         size = len(key[0]) + (plan.nbytes if plan is not None else 0)
+        self._held -= self._plans[key][1] if key in self._plans else 0  # made twice meanwhile
         self._plans[key] = plan, size
         self._held += size
         while len(self._plans) > self.MOST_PLANS or self._held > self.MOST_BYTES:
             _, (_, released) = self._plans.popitem(last=False)
             self._held -= released
 
-    def _plan(self, data: bytes, user: User) -> Plan | None:
+    def _parsed(self, data: bytes) -> ReadRequest | None:
         request = parse(data, self._iserver.limits.nodes_per_read)
-        if request is None or request.times not in TIMES or not request.max_age >= 0:
+        return None if request is None or request.times not in TIMES or not request.max_age >= 0 else request
+
+    def _plan(self, data: bytes, user: User) -> Plan | None:
+        request = self._parsed(data)
+        if request is None:
             return None
         times = TIMES[request.times]
         encoders = [self._encoder(item, times, request.times, user) for item in request.items]
+        return self._assemble(encoders, times)
+
+    async def _plan_slowly(self, data: bytes, user: User) -> Plan | None:
+        request = self._parsed(data)
+        if request is None:
+            return None
+        times = TIMES[request.times]
+        encoders = []
+        for item in request.items:
+            encoders.append(self._encoder(item, times, request.times, user))
+            if slice_is_over():
+                await pause()
         return self._assemble(encoders, times)
 
     def _assemble(self, encoders: list[Binding | Encoder], times: int) -> Plan:

@@ -17,6 +17,7 @@ from opcua_bms.ua.services import create_request
 from opcua_bms.ua.services.codes import ObjectIds, StatusCodes, standard, status
 from opcua_bms.ua.services.publish_queue import PublishRequest
 from opcua_bms.ua.store import filetime
+from opcua_bms.ua.turns import pause
 
 if TYPE_CHECKING:
     from opcua_bms.ua.services.subscription import Subscriptions
@@ -137,8 +138,8 @@ class SubscribingProcessor(UaProcessor):
         if request is None:
             return False
         try:
-            while request.more(PARSE_SLICE):  # noqa: ASYNC110 - it works, it does not wait
-                await asyncio.sleep(0)
+            while request.more(PARSE_SLICE):
+                await pause()
         except ValueError:
             return False
         results = await session.create_monitored_items(request)

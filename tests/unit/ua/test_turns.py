@@ -1,0 +1,122 @@
+"""Requests take turns: one slice per turn of the event loop, and who has cost least of late goes first."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+
+from opcua_bms.ua.turns import SLICE_S, Account, Turns, pause, slice_is_over
+
+
+def busy(seconds: float) -> None:
+    """Use the processor."""
+    until = time.perf_counter() + seconds
+    while time.perf_counter() < until:
+        pass
+
+
+async def long_request(slices: int, seen: list[str], name: str) -> bool:
+    for _ in range(slices):
+        busy(SLICE_S * 1.1)
+        assert slice_is_over()
+        await pause()
+    seen.append(name)
+    return True
+
+
+async def test_a_small_request_does_not_wait_for_all_large_ones() -> None:
+    """Sixty clients that ask for megabytes delayed an honest read by more than a second."""
+    turns = Turns()
+    seen: list[str] = []
+    large = [asyncio.create_task(Account(turns).serve(long_request(4, seen, "large"), 60_000)) for _ in range(10)]
+    await asyncio.sleep(0)
+
+    async def small() -> bool:
+        seen.append("small")
+        return True
+
+    started = time.perf_counter()
+    assert await Account(turns).serve(small(), 100)
+    assert time.perf_counter() - started < 8 * SLICE_S
+    await asyncio.gather(*large)
+    assert seen == ["small"] + ["large"] * 10
+
+
+async def test_timers_keep_their_time_beside_long_requests() -> None:
+    """Publishing hangs on timers: between any two slices the loop looks at them."""
+    turns = Turns()
+    tasks = [asyncio.create_task(Account(turns).serve(long_request(5, [], "x"), 10)) for _ in range(10)]
+    late = []
+    for _ in range(5):
+        began = time.perf_counter()
+        await asyncio.sleep(0.02)
+        late.append(time.perf_counter() - began - 0.02)
+    assert sorted(late)[2] < 4 * SLICE_S
+    await asyncio.gather(*tasks)
+
+
+async def test_who_has_used_much_waits_longer() -> None:
+    """A connection cannot buy time by cutting its work into many requests."""
+    turns = Turns()
+    greedy, modest, blocker = Account(turns), Account(turns), Account(turns)
+    greedy.charge(1.0)
+    seen: list[str] = []
+
+    async def note(name: str) -> bool:
+        seen.append(name)
+        return True
+
+    turns.spend(1.0)  # this turn of the loop is used up
+    await asyncio.gather(
+        greedy.serve(note("greedy"), 10), modest.serve(note("modest"), 10), blocker.serve(note("other"), 10)
+    )
+    assert seen == ["modest", "other", "greedy"]
+
+
+async def test_costs_are_measured_without_the_waiting() -> None:
+    """A password that is being hashed in a thread is no use of the loop; what it raises comes out."""
+    account = Account(Turns())
+
+    async def work(error: BaseException | None) -> bool:
+        await asyncio.sleep(0.05)
+        busy(0.01)
+        if error is not None:
+            raise error
+        return False
+
+    assert await account.serve(work(None), 10) is False
+    assert 0.005 < account.used() < 0.04
+    with pytest.raises(KeyError):
+        await account.serve(work(KeyError()), 10)
+
+
+async def test_a_connection_that_goes_leaves_the_queue() -> None:
+    """A cancelled request takes nobody's turn, before its turn and within it."""
+    turns = Turns()
+    turns.spend(1.0)
+    ran: list[Any] = []
+
+    async def work() -> bool:
+        ran.append(1)
+        await asyncio.sleep(10)
+        return True
+
+    waiting = asyncio.create_task(Account(turns).serve(work(), 10))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    running = asyncio.create_task(Account(turns).serve(work(), 10))
+    await asyncio.sleep(0.01)
+    running.cancel()
+    results = await asyncio.gather(waiting, running, return_exceptions=True)
+    assert all(isinstance(r, asyncio.CancelledError) for r in results)
+    assert ran == [1]
+    assert turns.free
+
+
+async def test_the_servers_own_work_never_pauses_for_turns() -> None:
+    """Without a request being served there is no slice to end."""
+    assert not slice_is_over()
+    await pause()
