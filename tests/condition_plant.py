@@ -35,11 +35,11 @@ TRIP = "BMS.Stack1.Cluster01.Alarms.CellVoltageTrip"
 class ConditionPlant:
     """Owner of the engine's state, as the program is: scans and operators' commands in the order they come."""
 
-    def __init__(self, clusters: int = 2) -> None:
+    def __init__(self, clusters: int = 2, branches: bool = False) -> None:
         shape = ClusterShape((PackShape(4, 2),))
         self.topology = Topology((StackShape((shape,) * clusters),))
         self.layout = Layout.of(self.topology)
-        self.engine = AlarmEngine(self.topology, self.layout, default_rules(), LABELS)
+        self.engine = AlarmEngine(self.topology, self.layout, default_rules(), LABELS, branches=branches)
         self.state: EngineState = self.engine.initial(b"\x07" * 8)
         self.now_s, self.now_ns, self.scans = 1000.0, START_NS, 0
         self.image = Image.blank(self.layout, ScanInfo(0, self.now_s, self.now_ns, 1.0), Quality.NOT_SUPPORTED)
@@ -123,9 +123,11 @@ class ConditionPlant:
 
 
 @contextlib.asynccontextmanager
-async def served(settings: ServerSettings, clusters: int = 2) -> AsyncIterator[tuple[BmsServer, ConditionPlant]]:
+async def served(
+    settings: ServerSettings, clusters: int = 2, branches: bool = False
+) -> AsyncIterator[tuple[BmsServer, ConditionPlant]]:
     """A started server of such a plant, with one scan behind it."""
-    plant = ConditionPlant(clusters)
+    plant = ConditionPlant(clusters, branches)
     server = await build_server(settings, plant.description(), operations=plant)
     plant.server = server
     await server.start()

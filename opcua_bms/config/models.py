@@ -237,6 +237,8 @@ class Alarms(Section):
     """older transitions are forgotten; the present states never are"""
     keep_transitions: Annotated[int, Field(ge=1_000, le=100_000_000)] = 1_000_000
     """at most; one takes about 1 kB"""
+    max_shelving_s: Annotated[float, Field(ge=60, le=2_592_000, allow_inf_nan=False)] = 86_400.0
+    """longest time for which a condition can be shelved; a one-shot shelving ends then too"""
     branches: bool = False
     """each activation wants its own acknowledgement, also when the next one has come meanwhile"""
 

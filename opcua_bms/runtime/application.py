@@ -34,6 +34,7 @@ def alarm_engine(plant: Plant, rules: Sequence[Rule]) -> AlarmEngine:
         plant.labels,
         [Device(d.name, p.clusters) for d, p in zip(plant.devices, plant.placed, strict=True)],
         bound=bound_slots(plant.devices, plant.layout),
+        max_shelving_s=plant.config.alarms.max_shelving_s,
         branches=plant.config.alarms.branches,
     )
 
@@ -74,6 +75,7 @@ class Application:
             [name for name, column in plant.layout.columns.items() if bound[column.slots].any()],
             [device.name for device in plant.devices],
             self.engine.infos,
+            self.engine.max_shelving_s,
         )
         server = await build_server(self._settings, served, operations=self.alarms)
         server.publish_conditions(self.alarms.conditions, ())

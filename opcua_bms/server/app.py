@@ -61,6 +61,8 @@ class Plant:
     provided: Collection[str] = ()
     devices: Sequence[str] = ()
     infos: Sequence[ConditionInfo] = ()
+    max_shelving_s: float = 86_400.0
+    """how long a condition can be shelved"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -142,7 +144,7 @@ async def _build(
         return publisher.latest
 
     plan = instance_plan(plant.topology, plant.word_labels, plant.provided, plant.devices, plant.infos)
-    conditions = ConditionBook(plan, plant.infos, names, publisher)
+    conditions = ConditionBook(plan, plant.infos, names, publisher, plant.max_shelving_s)
     health = HealthBook(plant.topology, layout, tuple(plant.infos), latest)
     summary = AlarmSummary(plant.topology, plant.infos, publisher)
     kept = health.readers() | diagnostics.readers(latest) | summary.readers()

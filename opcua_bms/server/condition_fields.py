@@ -31,6 +31,7 @@ class Facts:
     source: ua.NodeId
     high_input: ua.NodeId
     low_input: ua.NodeId
+    max_shelving_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,17 @@ class Field:
     def name(self) -> str:
         return self.path.rpartition(".")[2]
 
+    @property
+    def of_state(self) -> bool:
+        """Whether it tells of a state that a disabled condition does not have (Part 9 §5.5.2)."""
+        return self.path.partition(".")[0] in _OF_STATE
 
+
+_OF_STATE = {
+    *("Quality", "AckedState", "ConfirmedState", "ActiveState", "SuppressedState", "OutOfServiceState"),
+    *("SilenceState", "LatchedState", "SuppressedOrShelved", "ShelvingState", "LimitState"),
+    *("Value", "Limit", "ActiveDuration", "FirstOut", "Latched", "SuppressedBy"),
+}
 _LEVELS = {
     Level.HIGH_HIGH: ("HighHigh", Ids.ExclusiveLimitStateMachineType_HighHigh),
     Level.HIGH: ("High", Ids.ExclusiveLimitStateMachineType_High),
@@ -272,6 +283,8 @@ def _alarm() -> Iterator[Field]:
         "ShelvingState.CurrentState.Id", "NodeId of the state.", lambda n: standard(_SHELVING[n.state.shelving][1])
     )
     yield Field("ShelvingState.UnshelveTime", V.Double, "Duration", "Time until unshelved, in ms.", _unshelve_ms)
+    longest = "Longest time that the condition can be shelved for, in ms."
+    yield Field("MaxTimeShelved", V.Double, "Duration", longest, lambda n: n.facts.max_shelving_s * 1e3)
 
 
 def _limit_or_normal() -> Iterator[Field]:

@@ -16,6 +16,7 @@ from opcua_bms.server.values import data_value, moment, text
 from opcua_bms.ua.services.event import Event
 from opcua_bms.ua.space.blueprint import Family
 
+_BAD_CONDITION_DISABLED = 0x8099_0000  # BadConditionDisabled (Part 9 §5.5.2)
 _BAD_STATE_NOT_ACTIVE = 0x80BF_0000  # BadStateNotActive: a sub-state of an inactive alarm (Part 9 §5.8.18)
 _K = ConditionKind
 _INPUTS: dict[ConditionKind, tuple[str, str]] = {
@@ -37,8 +38,16 @@ class ConditionBook:
     Methods are bound elsewhere: `condition_of` tells which condition a Call is for.
     """
 
-    def __init__(self, plan: InstancePlan, infos: Sequence[ConditionInfo], names: Names, publisher: Publisher) -> None:
+    def __init__(
+        self,
+        plan: InstancePlan,
+        infos: Sequence[ConditionInfo],
+        names: Names,
+        publisher: Publisher,
+        max_shelving_s: float,
+    ) -> None:
         self._plan, self.infos, self._names, self._publisher = plan, tuple(infos), names, publisher
+        self._max_shelving_s = max_shelving_s
         members = {f.key: {row.path for row in f.rows} for f in plan.objects}
         self._facts = tuple(self._facts_of(info, members) for info in self.infos)
         self._index = {facts.node: i for i, facts in enumerate(self._facts)}
@@ -58,6 +67,7 @@ class ConditionBook:
             source=self._names.node(info.source),
             high_input=self._names.node(f"{info.source}.{high}") if high else NOTHING,
             low_input=self._names.node(f"{info.source}.{low}") if low else NOTHING,
+            max_shelving_s=self._max_shelving_s,
         )
 
     def families(self, arguments: Arguments) -> list[Family]:
@@ -117,6 +127,8 @@ class ConditionBook:
         latest = self._publisher.latest
         state = self.state(index)
         now_ns = max(latest.plant.scan.frozen_ns if latest is not None else 0, state.time_ns)
+        if not state.enabled and field.of_state:
+            return data_value(None, field.vtype, now_ns, _BAD_CONDITION_DISABLED)
         value = field.get(Now(self._facts[index], state, now_ns)) if field.needs(self.infos[index]) else None
         status = _BAD_STATE_NOT_ACTIVE if value is None else 0
         return data_value(value, field.vtype, now_ns, status)

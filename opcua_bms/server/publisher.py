@@ -50,6 +50,25 @@ class Publisher:
         )
         self.publish_conditions(snapshot.conditions, snapshot.transitions)
 
+    def publish_points(self, points: Points) -> None:
+        """Commit fast points alone; slots that the last scan found absent or an engineer took over stay as they are."""
+        store = self._store
+        if self.latest is None:
+            return
+        free = ~_KEPT[store.detail[points.slots]]
+        slots, split = points.slots[free], points.values.size
+        numbers, words = free[:split], free[split:]
+        n = int(numbers.sum())
+        values, bits, status = store.values.copy(), store.bits.copy(), store.status.copy()
+        ticks, detail = store.source_ticks.copy(), store.detail.copy()
+        values[slots[:n]] = points.values[numbers]
+        bits[slots[n:] - store.n_numbers] = points.bits[words]
+        detail[slots] = points.quality[free]
+        status[slots] = STATUS_CODE[points.quality[free]]
+        stamps = points.stamp_ns[free]
+        ticks[slots] = np.where(stamps > 0, stamps // 100 + EPOCH_TICKS, 0)
+        store.commit(values, bits, status, ticks, detail, filetime(points.frozen_ns))
+
     def publish_conditions(self, conditions: Sequence[ConditionState], transitions: Sequence[Transition]) -> None:
         """Take over conditions that changed between two scans, or with one."""
         if not self.conditions and self.on_first is not None:

@@ -20,7 +20,7 @@ _MOST_TEXT = 2_000
 
 
 class AuditKind(Enum):
-    """The event types of OPC 10000-5 §6.4 and OPC 10000-12 that are recorded; the value is the type's number."""
+    """The event types that are recorded, by their numbers (OPC 10000-5 §6.4, OPC 10000-9 §5.10, OPC 10000-12)."""
 
     OPEN_SECURE_CHANNEL = 2060
     CREATE_SESSION = 2071
@@ -33,6 +33,15 @@ class AuditKind(Enum):
     CERTIFICATE_INVALID = 2086
     WRITE = 2100
     METHOD = 2127
+    CONDITION_ENABLE = 2803
+    CONDITION_COMMENT = 2829
+    CONDITION_ACKNOWLEDGE = 8944
+    CONDITION_CONFIRM = 8961
+    CONDITION_SHELVING = 11093
+    CONDITION_RESET = 15013
+    CONDITION_SUPPRESSION = 17225
+    CONDITION_SILENCE = 17242
+    CONDITION_OUT_OF_SERVICE = 17259
 
     @property
     def label(self) -> str:

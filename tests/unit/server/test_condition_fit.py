@@ -36,7 +36,7 @@ def plan(infos: tuple[ConditionInfo, ...]) -> InstancePlan:
 
 @pytest.fixture(scope="module")
 def book(plan: InstancePlan, infos: tuple[ConditionInfo, ...]) -> ConditionBook:
-    return ConditionBook(plan, infos, NAMES, Publisher(ValueStore(LAYOUT.n_numbers, LAYOUT.size)))
+    return ConditionBook(plan, infos, NAMES, Publisher(ValueStore(LAYOUT.n_numbers, LAYOUT.size)), 86_400.0)
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from opcua_bms.ua.services.event_item import EventItem
 from opcua_bms.ua.services.events import Only
 from opcua_bms.ua.services.publishing import Subscription
 from opcua_bms.ua.services.subscription import Subscriptions
-from opcua_bms.ua.services.vector import REPORTING
+from opcua_bms.ua.services.vector_table import REPORTING
 from opcua_bms.ua.session import caller
 
 SLICE = 200
@@ -47,17 +47,23 @@ class Refresh:
         self._utc_now = utc_now
         self._running: dict[int, asyncio.Task[None]] = {}
 
-    async def refresh(self, _type: ua.NodeId, subscription_id: ua.Variant) -> None:
-        """For all event items of a subscription of the caller."""
+    async def refresh(self, object_id: ua.NodeId, subscription_id: ua.Variant) -> None:
+        """For all event items of a subscription of the caller. A type's Method: no condition has it."""
+        self._refuse_instance(object_id)
         subscription = self._subscription(subscription_id.Value)
         self._begin(subscription, None)
 
-    async def refresh2(self, _type: ua.NodeId, subscription_id: ua.Variant, item_id: ua.Variant) -> None:
+    async def refresh2(self, object_id: ua.NodeId, subscription_id: ua.Variant, item_id: ua.Variant) -> None:
         """For one event item of a subscription of the caller."""
+        self._refuse_instance(object_id)
         subscription = self._subscription(subscription_id.Value)
         if item_id.Value not in subscription.items.items:
             raise ServiceError(StatusCodes.BadMonitoredItemIdInvalid)
         self._begin(subscription, int(item_id.Value))
+
+    def _refuse_instance(self, object_id: ua.NodeId) -> None:
+        if self._provider.resolve(object_id) is not None:
+            raise ServiceError(StatusCodes.BadMethodInvalid)
 
     def _subscription(self, ident: int) -> Subscription:
         found = self._service.subscriptions.get(ident)
