@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from opcua_bms.cli import certs, check, demo, fault, init, serve, simulate, snapshot, users, version
+from opcua_bms.cli import certs, check, demo, fault, init, probe, serve, simulate, snapshot, users, version
 
 app = typer.Typer(
     name="opcua-bms",
@@ -30,6 +30,7 @@ app.command("demo")(demo.run)
 app.command("serve")(serve.run)
 app.command("init")(init.run)
 app.command("check")(check.run)
+app.command("probe")(probe.run)
 app.command("simulate")(simulate.run)
 app.add_typer(fault.app, name="fault")
 app.command("snapshot")(snapshot.run)
