@@ -18,6 +18,10 @@ class Pipeline:
     reducer: Reducer
     engine: AlarmEngine
 
+    def reduce(self, image: Image) -> Image:
+        """Complete and freeze `image`, for those who judge it by themselves."""
+        return self.reducer.reduce(image)
+
     def advance(self, state: EngineState, image: Image) -> tuple[EngineState, Snapshot]:
         """Complete and freeze `image`, judge it at its own times; the next state and the snapshot for all sinks."""
         plant = self.reducer.reduce(image)

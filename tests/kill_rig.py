@@ -149,7 +149,7 @@ async def _live(path: Path, log: int, seed: int, first: int) -> None:
         await asyncio.sleep(rng.choice((0, 0, 0.001)))
         if rng.random() < 0.4:
             await desk.flush()
-            if not desk.busy and not desk.backlog.size:
+            if not desk.busy and not desk.health.unwritten:
                 os.write(log, f"D {k}\n".encode())
         k += 1
 

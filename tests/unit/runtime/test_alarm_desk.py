@@ -5,13 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from alarm_desk_rig import DeskPlant, Disk, turn
+import pytest
+from alarm_desk_rig import DeskPlant, Disk, Judge, turn
+from alarm_plant import LABELS, small_topology
 from structlog.testing import capture_logs
 
+from opcua_bms.alarms import AlarmEngine, EngineState, load_rules
+from opcua_bms.alarms.engine import Stepping
+from opcua_bms.clock import SystemClock
 from opcua_bms.journal import MemoryJournal
 from opcua_bms.model.alarm import Command, ConditionState, Result, Shelving, Transition, What
+from opcua_bms.model.image import Image
 from opcua_bms.model.journal import JournalBatch, JournalHealth, Saved
 from opcua_bms.runtime.alarm_backlog import Patience
+from opcua_bms.runtime.alarm_desk import AlarmDesk
 
 QUICK = Patience(answer_s=0.05, answer_while_failing_s=0.05, retry_s=10.0, transitions=8)
 
@@ -159,14 +166,14 @@ async def test_memory_is_bounded_and_what_was_folded_is_counted() -> None:
     for k in range(30):
         site.fault(k % 3, on=k // 3 % 2 == 0)
         await turn()
-    backlog = site.desk.backlog
-    assert (len(site.shown.transitions), backlog.size, backlog.folded) == (30, 30, 22)
+    health = site.desk.health
+    assert (len(site.shown.transitions), health.unwritten, health.folded) == (30, 30, 22)
     disk.broken = ""
     site.scan(10.0)
     site.fault(5)
     await turn()
     (batch,) = disk.batches
-    assert (len(batch.transitions), batch.folded, backlog.size, backlog.folded) == (8, 23, 0, 0)
+    assert (len(batch.transitions), batch.folded, site.desk.health) == (8, 23, JournalHealth())
     await disk.append(JournalBatch((), batch.save))
     again = DeskPlant(disk)
     again.plant.now_ns = site.plant.now_ns
@@ -192,6 +199,60 @@ async def test_a_flood_is_shown_in_slices() -> None:
         assert not n or site.desk.conditions == site.shown.conditions
         seen.add(n)
     assert len(seen) > 2
+
+
+async def test_what_comes_during_a_flood_waits_behind_it() -> None:
+    """A flood is judged in parts; a command or a scan in between would be judged by half of a state."""
+    site = DeskPlant(MemoryJournal(), topology=small_topology(20, 1, 4, 2), word_bits=64)
+    site.scan()
+    site.fault(0, cluster=3)
+    await turn()
+    words = site.plant.layout.bits_of("cluster.alarm_word")
+    site.plant.image.bits[words] = 2**64 - 1
+    snapshot = site.scan()
+    assert snapshot.plant.bits[words].all(), "values do not wait"
+    command = asyncio.ensure_future(site.operate(Command.ACKNOWLEDGE, 0, cluster=3))
+    await asyncio.sleep(0)
+    left = asyncio.ensure_future(site.operate(Command.SUPPRESS, 1, cluster=3))
+    await asyncio.sleep(0)
+    left.cancel()
+    site.fault(2, cluster=3)
+    site.plant.image.bits[words] = 0
+    site.scan()
+    assert len(site.shown.transitions) < 20 * 64, "the event loop turned in between"
+    assert await command is Result.GOOD
+    await site.desk.flush(10.0)
+    whats = [t.what for t in site.shown.transitions]
+    wanted = [What.RAISED] * (1 + 20 * 64) + [What.ACKNOWLEDGED, What.RAISED] + [What.CLEARED] * (20 * 64)
+    assert whats == wanted
+    assert site.desk.conditions == site.scan().conditions
+
+
+async def test_a_mistake_in_the_engine_ends_the_program_and_not_the_alarms_alone() -> None:
+    """A task that dies unnoticed would leave a server whose alarms stand still."""
+
+    class Broken(AlarmEngine):
+        broken = False
+
+        def stepping(self, state: EngineState, image: Image, now_s: float, now_ns: int) -> Stepping:
+            for _ in range(10):
+                yield
+            if self.broken:
+                raise ZeroDivisionError
+            return (yield from super().stepping(state, image, now_s, now_ns))
+
+    site = DeskPlant(MemoryJournal())
+    plant = site.plant
+    engine = Broken(plant.topology, plant.layout, load_rules(), LABELS)
+    desk = AlarmDesk(Judge(engine), MemoryJournal(), SystemClock())
+    desk.advance(site.image())
+    await turn()
+    assert not desk.busy
+    engine.broken = True
+    desk.advance(site.image())
+    await turn()
+    with pytest.raises(ZeroDivisionError):
+        desk.advance(site.image())
 
 
 async def test_the_event_of_a_branch_is_not_the_state_of_its_condition() -> None:
