@@ -1,11 +1,13 @@
-// Monitors the given nodes for some scans and tells how many notifications of how many scans arrived.
-import { AttributeIds, TimestampsToReturn } from "node-opcua-client";
+// Monitors the given nodes for some seconds and tells the source times that arrived, per node. A fourth argument is the
+// trigger of a DataChangeFilter: StatusValueTimestamp tells every scan, also one that did not change the value.
+import { AttributeIds, DataChangeFilter, DataChangeTrigger, DeadbandType, TimestampsToReturn } from "node-opcua-client";
 import { readFileSync } from "node:fs";
 import { withSession, args } from "./client.mjs";
 
 const nodes = JSON.parse(readFileSync(args[0], "utf8"));
 const seconds = Number(args[1]);
 const interval = Number(args[2]);
+const filter = args[3] && new DataChangeFilter({ trigger: DataChangeTrigger[args[3]], deadbandType: DeadbandType.None });
 
 await withSession(async (session) => {
   const subscription = await session.createSubscription2({
@@ -16,7 +18,7 @@ await withSession(async (session) => {
   const statuses = {};
   const group = await subscription.monitorItems(
     nodes.map((nodeId) => ({ nodeId, attributeId: AttributeIds.Value })),
-    { samplingInterval: 0, queueSize: 10, discardOldest: true },
+    { samplingInterval: 0, queueSize: 10, discardOldest: true, ...(filter && { filter }) },
     TimestampsToReturn.Both,
   );
   group.on("changed", (item, value, index) => {
