@@ -230,11 +230,13 @@ def options(arguments: Sequence[str]) -> argparse.Namespace:
 
 def main() -> None:
     chosen = options(sys.argv[1:])
-    ensure_node_modules()
+    names = chosen.workloads or list(WORKLOADS)
+    if "node_opcua" in chosen.peers or "crawl" in names:
+        ensure_node_modules()
     with tempfile.TemporaryDirectory(prefix="benchmarks-") as scratch:
         bench = Bench(chosen, Path(scratch))
         try:
-            for name in chosen.workloads or WORKLOADS:
+            for name in names:
                 print(f"{name}: load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores", file=sys.stderr, flush=True)
                 WORKLOADS[name](bench)
                 print(markdown(bench.rows), file=sys.stderr, flush=True)

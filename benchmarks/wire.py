@@ -34,7 +34,7 @@ TIMEOUT_S = 60.0
 class Wire:
     """One activated session."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, session_ms: float = 600_000.0) -> None:
         address = urlsplit(url)
         self.socket = socket.create_connection((address.hostname, address.port or 0), TIMEOUT_S)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -48,7 +48,7 @@ class Wire:
         self.socket.sendall(_HEAD.pack(b"HELF", 8 + len(hello)) + hello)
         self._frame()
         self._open()
-        self._log_in(url)
+        self._log_in(url, session_ms)
 
     def _open(self) -> None:
         request = ua.OpenSecureChannelRequest()
@@ -68,13 +68,13 @@ class Wire:
         self._channel = response.Parameters.SecurityToken.ChannelId
         self._token = response.Parameters.SecurityToken.TokenId
 
-    def _log_in(self, url: str) -> None:
+    def _log_in(self, url: str, session_ms: float) -> None:
         request = ua.CreateSessionRequest()
         request.Parameters.ClientDescription.ApplicationUri = "urn:example:benchmark"
         request.Parameters.ClientDescription.ApplicationType = ua.ApplicationType.Client
         request.Parameters.EndpointUrl = url
         request.Parameters.SessionName = "benchmark"
-        request.Parameters.RequestedSessionTimeout = 600_000
+        request.Parameters.RequestedSessionTimeout = session_ms
         request.Parameters.MaxResponseMessageSize = 0
         made = self.request(request).Parameters
         self._authentication = made.AuthenticationToken
@@ -151,10 +151,10 @@ class Wire:
         request.Parameters.NodesToRead = [ua.ReadValueId(node, ua.AttributeIds.Value) for node in nodes]
         return self.encoded(request)
 
-    def subscribe(self, nodes: Sequence[ua.NodeId], interval_ms: float) -> int:
+    def subscribe(self, nodes: Sequence[ua.NodeId], interval_ms: float, lifetime: int) -> int:
         """A subscription with an item per node, handles counted from 0; then Publish requests."""
         request = ua.CreateSubscriptionRequest()
-        request.Parameters = ua.CreateSubscriptionParameters(interval_ms, 10_000, 50, 0, True, 0)
+        request.Parameters = ua.CreateSubscriptionParameters(interval_ms, lifetime, 10, 0, True, 0)
         ident = int(self.request(request).Parameters.SubscriptionId)
         for start in range(0, len(nodes), 1_000):
             create = ua.CreateMonitoredItemsRequest()
@@ -198,10 +198,17 @@ class Tally:
 class Monitor:
     """One client with its subscription: decodes every notification, as a client's callback would get it."""
 
-    def __init__(self, url: str, nodes: Sequence[ua.NodeId], interval_ms: float) -> None:
-        self.wire = Wire(url)
+    def __init__(
+        self,
+        url: str,
+        nodes: Sequence[ua.NodeId],
+        interval_ms: float,
+        lifetime: int = 10_000,
+        session_ms: float = 600_000.0,
+    ) -> None:
+        self.wire = Wire(url, session_ms)
         self._values = np.zeros(len(nodes))
-        self.subscription = self.wire.subscribe(nodes, interval_ms)
+        self.subscription = self.wire.subscribe(nodes, interval_ms, lifetime)
         empty = self.wire.encoded(ua.PublishRequest())
         self._publish = empty[:-4]
         for _ in range(PUBLISH_REQUESTS):

@@ -38,7 +38,7 @@ def notifications(server: ServerProcess, clients: int, each: int, seconds: float
         for k in range(clients)
     ]
     server.tell("run")
-    collect(monitors, SETTLE_S)
+    collect(monitors, min(SETTLE_S, 1.5 * seconds))
     used = server.cpu_s()
     tally = collect(monitors, seconds)
     used = server.cpu_s() - used
@@ -114,7 +114,7 @@ def summaries(server: ServerProcess, stacks: int, seconds: float) -> Notified:
     nodes = [ua.NodeId(name, server.told["namespace"]) for name in names]  # type: ignore[arg-type]
     monitor = Monitor(server.url, nodes, INTERVAL_MS)
     server.tell("run")
-    collect([monitor], SETTLE_S)
+    collect([monitor], min(SETTLE_S, 1.5 * seconds))
     used = server.cpu_s()
     tally = collect([monitor], seconds)
     used = server.cpu_s() - used
