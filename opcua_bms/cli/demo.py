@@ -15,6 +15,10 @@ def run(
     packs: Annotated[int, typer.Option(help="Packs per cluster.", min=1, max=100)] = 25,
     period: Annotated[float, typer.Option(help="Seconds between scans.", min=0.05, max=3600)] = 1.0,
     seed: Annotated[int, typer.Option(help="Same seed, same plant.")] = 0,
+    web_port: Annotated[
+        int | None,
+        typer.Option(help="Port of the page; default: 8080, or a free one if that is taken.", min=0, max=65535),
+    ] = None,
     log_level: Annotated[str, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")] = "WARNING",
 ) -> None:
     """Show the product with a simulated plant, on this machine only."""
@@ -27,5 +31,5 @@ def run(
     if endpoint is not None and not is_loopback(endpoint):
         raise UsageError(f"--endpoint: the demo has no security, so it stays on 127.0.0.1 (got '{endpoint}')")
     configure(log_level)
-    settings = DemoSettings(endpoint, clusters, packs, period, seed)
+    settings = DemoSettings(endpoint, clusters, packs, period, seed, web_port)
     run_loop(lambda stop: demo(settings, stop))

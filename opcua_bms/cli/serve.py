@@ -30,4 +30,4 @@ def run(
     path = find(file or config, os.environ)
     site, document = read(path, Overrides(endpoint))
     app = application(site, document, path.parent, demo_access=insecure_demo_access)
-    run_loop(lambda stop: serve(app, stop))
+    run_loop(lambda stop: serve(app, stop, path.parent))

@@ -32,7 +32,7 @@ def numbers(text: str) -> list[int]:
 class Section(BaseModel):
     """Frozen, and strict about keys."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class Site(Section):
@@ -243,6 +243,29 @@ class Alarms(Section):
     """each activation wants its own acknowledgement, also when the next one has come meanwhile"""
 
 
+class Web(Section):
+    """The page, its JSON API, health and metrics. Read-only without a login; on this machine unless told otherwise."""
+
+    enabled: bool = True
+    address: str = "127.0.0.1"
+    """0.0.0.0 or an address of this machine opens it to the network; passwords then need `certificate` and `key`"""
+    port: Annotated[int, Field(ge=0, le=65_535)] = 8080
+    """0: a free one. Where nobody names a port and 8080 is taken, a free one too"""
+    hosts: list[str] = []
+    """names under which browsers reach it, besides addresses and this machine's own name"""
+    certificate: str = ""
+    """PEM file for https (relative to this file)"""
+    key: str = ""
+    viewers: Annotated[int, Field(ge=1, le=10_000)] = 100
+    """browsers that watch at a time"""
+
+    @model_validator(mode="after")
+    def _both_files(self) -> Web:
+        if bool(self.certificate) != bool(self.key):
+            raise ValueError("certificate and key come together")
+        return self
+
+
 class Config(Section):
     """The whole file."""
 
@@ -252,3 +275,4 @@ class Config(Section):
     stacks: Annotated[list[Stack], Field(min_length=1)]
     devices: Annotated[list[Device], Field(min_length=1)]
     alarms: Alarms = Alarms()
+    web: Web = Web()

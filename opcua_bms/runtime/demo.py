@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from opcua_bms.errors import AddressInUseError, UnreachableError
+from opcua_bms.errors import AddressInUseError, InternalError, UnreachableError
 from opcua_bms.runtime.loop import until
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from opcua_bms.config.models import Config
     from opcua_bms.document import Document
     from opcua_bms.runtime.application import Application
+    from opcua_bms.runtime.web_logins import DemoLogin
+    from opcua_bms.web.front import WebFront
 
 DEFAULT_ENDPOINT = "opc.tcp://127.0.0.1:4840"
 ANY_PORT = "opc.tcp://127.0.0.1:0"
@@ -32,13 +34,14 @@ _START_S, _END_S = 20.0, 1.5
 
 @dataclass(frozen=True, slots=True)
 class DemoSettings:
-    """`endpoint` None: the usual one, or a free port where that is taken. Pack counts are per cluster."""
+    """`endpoint`, `web_port` None: the usual ones, or free ports where they are taken. Pack counts are per cluster."""
 
     endpoint: str | None = None
     clusters: int = 20
     packs: int = 25
     period_s: float = 1.0
     seed: int = 0
+    web_port: int | None = None
 
 
 @contextlib.asynccontextmanager
@@ -92,6 +95,8 @@ def configuration(settings: DemoSettings, devices: list[dict[str, Any]], endpoin
         f"[[stacks]]\nclusters = {settings.clusters}\npacks = {settings.packs}",
         f"series = {10 * settings.packs}\nparallel = 4",
     ]
+    if settings.web_port is not None:
+        lines.append(f"[web]\nport = {settings.web_port}")
     for d in devices:
         lines.append(
             f"[[devices]]\nname = '{d['name']}'\nprofile = '{d['profile']}'\nhost = '{d['host']}'\nport = {d['port']}\n"
@@ -112,10 +117,14 @@ async def demo(settings: DemoSettings, stop: asyncio.Event) -> None:
     async with simulator(settings) as process:
         app = await _started(settings)
         try:
-            found = await addresses(process)
-            sys.stdout.write(_banner(app, found))
-            sys.stdout.flush()
-            await until(stop, _both(app, _devices(settings, found), process))
+            from opcua_bms.runtime.web import shown
+
+            page, login = _page(app)
+            async with shown(page):
+                found = await addresses(process)
+                sys.stdout.write(_banner(app, found, page, login))
+                sys.stdout.flush()
+                await until(stop, _both(app, _devices(settings, found), process))
         finally:
             await app.stop("the demo was stopped")
 
@@ -168,13 +177,27 @@ async def _both(app: Application, devices: Sequence[DeviceSettings], process: as
     raise UnreachableError("the simulator has ended; see its message above")
 
 
-def _banner(app: Application, devices: list[dict[str, Any]]) -> str:
+def _page(app: Application) -> tuple[WebFront, DemoLogin]:
+    """The page, with an operator who exists as long as the demo does."""
+    from opcua_bms.clock import SystemClock
+    from opcua_bms.runtime.web import bind, front
+    from opcua_bms.runtime.web_logins import DemoLogin
+
+    login = DemoLogin(SystemClock())
+    sock = bind(app.plant.config.web)
+    if sock is None:
+        raise InternalError("the demo's configuration has no page")
+    return front(app, sock, Path.cwd(), login), login
+
+
+def _banner(app: Application, devices: list[dict[str, Any]], page: WebFront, login: DemoLogin) -> str:
     endpoint = app.server.endpoint_url if app.server is not None else ""
     topology, period_s = app.plant.topology, app.plant.config.scan.period_s
     ports = sorted({d["port"] for d in devices})
     return "\n".join(
         [
             "opcua-bms demo: a simulated battery plant, for this machine only",
+            f"  page        {page.url}   (log in as {login.name} with {login.password} to answer alarms)",
             f"  OPC UA      {endpoint}   (no security or Basic256Sha256 / Aes, anonymous; browse Objects / BMS)",
             f"  plant       {topology.n_clusters} clusters, {topology.n_packs} packs, {topology.n_cells} cells,"
             f" {topology.n_sensors} temperature sensors, every {period_s:g} s",

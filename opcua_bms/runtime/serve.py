@@ -25,6 +25,7 @@ from opcua_bms.runtime.plant import build_plant
 from opcua_bms.runtime.ready import Ready
 from opcua_bms.runtime.security import Stores, server_settings
 from opcua_bms.runtime.state import state_directory
+from opcua_bms.runtime.web import bind, front, shown
 
 _log = structlog.get_logger(__name__)
 
@@ -75,15 +76,19 @@ def describe(app: Application, snapshot: Snapshot) -> str:
     )
 
 
-async def serve(app: Application, stop: asyncio.Event) -> None:
-    """Serve until `stop`; clients are told before the sockets close."""
+async def serve(app: Application, stop: asyncio.Event, base: Path) -> None:
+    """Serve until `stop`; clients are told before the sockets close. `base`: where files of the configuration lie."""
+    sock = bind(app.plant.config.web)
     app.add_sink(Ready(partial(describe, app)))
     systemd = Systemd()
     app.add_sink(systemd)
     server = await app.start()
-    _log.info("serving", endpoint=server.endpoint_url, devices=len(app.plant.devices))
+    page = front(app, sock, base) if sock is not None else None
+    shown_at = page.url if page is not None else None
+    _log.info("serving", endpoint=server.endpoint_url, devices=len(app.plant.devices), page=shown_at)
     try:
-        await until(stop, app.run())
+        async with shown(page):
+            await until(stop, app.run())
     finally:
         systemd.stopping()
         await app.stop("the operator stopped the server")
