@@ -117,10 +117,16 @@ class Plant:
         return [(t.info.id, t.what) for t in self.transitions(seconds, step)]
 
     def transitions(self, seconds: float = 1.0, step: float = 0.0) -> tuple[Transition, ...]:
+        image = self.frozen(seconds, step)
+        self.state, transitions = self.engine.step(self.state, image, self.now_s, self.now_ns)
+        return transitions
+
+    def frozen(self, seconds: float = 1.0, step: float = 0.0) -> Image:
+        """The image of the next scan, for a test that judges it itself."""
         self.now_s += seconds
         self.now_ns += round((seconds + step) * 1e9)
         devices = tuple(DeviceHealth(name, state) for name, state in self.health.items())
-        image = Image(
+        return Image(
             self.layout,
             self.image.values.copy(),
             self.image.bits.copy(),
@@ -130,8 +136,6 @@ class Plant:
             ScanInfo(0, self.now_s, self.now_ns, 1.0),
             devices,
         ).freeze()
-        self.state, transitions = self.engine.step(self.state, image, self.now_s, self.now_ns)
-        return transitions
 
     def scans(self, seconds: float, every: float = 1.0) -> list[tuple[float, str, What]]:
         """Scan for a time; what happened, with the seconds since the first of these scans."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from opcua_bms.alarms import commands, suppression
 from opcua_bms.alarms import condition as fsm
 from opcua_bms.alarms.findings import UNSEEN
@@ -26,6 +28,11 @@ class Changes:
 
     def current(self, c: int) -> ConditionState:
         return self._state.conditions[c] if self._conditions is None else self._conditions[c]
+
+    @property
+    def count(self) -> int:
+        """Transitions so far."""
+        return len(self._transitions)
 
     def stamp(self, ahead: int = 0) -> fsm.Stamp:
         """Time and id for the next event, or for the one `ahead` after it."""
@@ -142,16 +149,17 @@ class Changes:
 
     def first_outs(self, found: dict[int, fsm.Finding]) -> set[int]:
         """Of the conditions about to be raised: the most severe of each object on which none is active."""
-        group, active = self._plan.group, self._state.active
-        rising = [
-            c for c, f in found.items() if f.level is not Level.NORMAL and not active[c] and self.current(c).enabled
-        ]
-        busy = set(group[active].tolist()) if rising else set()
-        first: dict[int, int] = {}
-        for c in sorted(rising, key=lambda c: (-found[c].severity, c)):
-            if (g := int(group[c])) not in busy:
-                first.setdefault(g, c)
-        return set(first.values())
+        active = self._state.active
+        rising = [(c, f.severity) for c, f in found.items() if f.level is not Level.NORMAL and self.current(c).enabled]
+        if not rising:
+            return set()
+        indices = np.array([c for c, _ in rising])
+        groups, severity = self._plan.group[indices], np.array([s for _, s in rising])
+        idle = ~active[indices] & ~np.isin(groups, self._plan.group[active])
+        indices, groups, severity = indices[idle], groups[idle], severity[idle]
+        order = np.lexsort((indices, -severity, groups))
+        _, first = np.unique(groups[order], return_index=True)
+        return set(indices[order[first]].tolist())
 
     def done(self) -> tuple[EngineState, tuple[Transition, ...]]:
         """The next state and the transitions, in the order they were made."""

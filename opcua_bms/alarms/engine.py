@@ -119,6 +119,8 @@ class AlarmEngine:
         word_good = EVIDENCE[image.quality[p.word_slot]]
         bits = changed_bits(p, state, image.bits[p.word_index], word_good, now_s, elapsed_s)
 
+        if len(bits.flipped) > PART:
+            yield
         after = replace(
             state,
             on=on,
@@ -138,6 +140,8 @@ class AlarmEngine:
         turned = self._turned(state, good, word_good)
         if due is not None or bits.flipped or turned:
             yield from self._judge(changes, after, due, bits.flipped, turned, x, scan)
+        if changes.count > PART:
+            yield
         after, transitions = changes.done()
         return (after if after.unseen is None else self._seen(after, after.unseen)), transitions
 
@@ -213,7 +217,11 @@ class AlarmEngine:
             is_on = bool(int(state.on_bits[w]) >> (c - p.words[w].first) & 1)
             lasted_s = scan.now_s - state.started_s.get(c, scan.now_s)
             found[c] = self._findings.bit(self.infos[c], w, is_on, lasted_s)
+        if len(found) > PART:
+            yield
         first = changes.first_outs(found)
+        if len(found) > PART:
+            yield
         for k, c in enumerate(sorted({*found, *turned}, key=lambda c: (c not in p.children, c)), 1):
             if k % PART == 0:
                 yield

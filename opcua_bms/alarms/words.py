@@ -47,15 +47,15 @@ def changed_bits(plan: Plan, state: EngineState, bits: U64, good: Bool, now_s: f
     # a word that is not answering stops the clocks of its bits
     waiting = {c: t + elapsed_s for c, t in state.bit_since_s.items() if not good[plan.word_of(c)]}
     for w in np.flatnonzero(differ).tolist():
-        word = plan.words[w]
+        first, rule, was, turned = plan.words[w].first, plan.words[w].rule, int(state.on_bits[w]), 0
+        delays_s = rule.on_delay_s - TOLERANCE_S, rule.off_delay_s - TOLERANCE_S
         for bit in _bits(int(differ[w])):
-            c = word.first + bit
-            is_on = bool(int(state.on_bits[w]) >> bit & 1)
-            delay_s = word.rule.off_delay_s if is_on else word.rule.on_delay_s
+            c = first + bit
             since_s = state.bit_since_s.get(c, now_s)
-            if now_s - since_s >= delay_s - TOLERANCE_S:
-                on_bits[w] ^= np.uint64(1 << bit)
+            if now_s - since_s >= delays_s[was >> bit & 1]:
+                turned |= 1 << bit
                 flipped[c] = w
             else:
                 waiting[c] = since_s
+        on_bits[w] ^= np.uint64(turned)
     return BitChanges(on_bits, waiting, flipped)

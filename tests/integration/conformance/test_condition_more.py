@@ -69,7 +69,7 @@ async def answer(client: AlarmClient, node_id: ua.NodeId) -> int:
     node = client.wire.client.get_node(node_id)
     status = (await node.read_attribute(AttributeIds.Value, raise_on_bad_status=False)).StatusCode
     assert status is not None
-    return status.value
+    return int(status.value)
 
 
 async def value(client: AlarmClient, node_id: ua.NodeId) -> Any:

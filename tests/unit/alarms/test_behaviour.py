@@ -333,6 +333,40 @@ def test_a_flood_is_counted_and_nothing_is_dropped() -> None:
     plant.now_s += 590
     plant.now_ns += 590_000_000_000
     assert plant.scans(20) == [(9, "BMS.Alarms.AlarmFlood", What.CLEARED)]
+    assert plant.of("BMS.Alarms.AlarmFlood").message == "Alarm flood cleared after 10 min: 31 alarms in all", "itself among them"
+
+
+def test_a_flood_counts_on_while_it_lasts() -> None:
+    """What is suppressed during a flood must still be counted: the number tells how bad it was."""
+    plant = Plant({"power-limit-state": {"suppressed_by": "alarm-flood"}})
+    plant.scan()
+    for bit in range(12):
+        plant.bit("bms.alarm_word", bit, on=True)
+    plant.scan()
+    assert plant.scan() == [("BMS.Alarms.AlarmFlood", What.RAISED)]
+    plant.bit("bms.power_limit_state", 1, on=True)
+    assert plant.scan(300) == [("BMS.Alarms.PowerLimitStateBit01", What.RAISED)]
+    assert plant.of("BMS.Alarms.PowerLimitStateBit01").suppressed_by == "BMS.Alarms.AlarmFlood"
+    assert plant.scan(302) == [
+        ("BMS.Alarms.AlarmFlood", What.CLEARED),
+        ("BMS.Alarms.PowerLimitStateBit01", What.UNSUPPRESSED),
+    ]
+    assert plant.of("BMS.Alarms.AlarmFlood").message == "Alarm flood cleared after 10 min: 14 alarms in all"
+
+
+def test_a_single_value_that_stands_still() -> None:
+    """A converter that hangs shows a plausible voltage for ever, while everything else about its cluster lives."""
+    row = {"enabled": True, "warning": {"raise": 60, "clear": 60}}
+    plant = Plant({"cluster-voltage-stuck": row})
+    stuck = f"{C2}.VoltageStuck"
+    for second in range(100):
+        for cluster in (0, 2):
+            plant.set("cluster.voltage", 26.4 + 0.1 * (second % 2), cluster)
+        for at, id_, what in plant.scans(1):
+            assert (at, id_, what, second) == (0, stuck, What.RAISED, 61)
+    assert plant.of(stuck).message == "Cluster voltage stuck Cluster02: the same for 61 s"
+    plant.set("cluster.voltage", 26.5, 1)
+    assert (stuck, What.CLEARED) in plant.scan()
 
 
 def test_kinds_and_severities_of_all_conditions() -> None:

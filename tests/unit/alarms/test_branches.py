@@ -47,8 +47,8 @@ class Branching:
     def restart(self) -> None:
         """From what a journal keeps."""
         engine, plant = self.plant.engine, self.plant
-        kept = json.loads(json.dumps([engine.header(plant.state), engine.rows(plant.state)]))
-        plant.state = engine.restore(*kept, plant.now_s, plant.now_ns)
+        header, rows = json.loads(json.dumps([engine.header(plant.state), engine.rows(plant.state)]))
+        plant.state = engine.restore(header, rows, plant.now_s, plant.now_ns)
 
 
 def test_the_sequence_with_branches() -> None:
