@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from opcua_bms.infomodel import table as t
 from opcua_bms.infomodel import units as u
 from opcua_bms.infomodel.declare import ObjectTypeDeclaration, Row, Rule
@@ -200,6 +202,12 @@ SENSOR = ObjectTypeDeclaration(
     (t.analog("Temperature", "°C", u.CELL_TEMPERATURE, "Temperature at the sensor.", "sensor.temperature", "Float"),),
 )
 
+
+def _lists(*rows: tuple[str, str, str]) -> tuple[Row, ...]:
+    """Arrays without a unit: (name, data type, description)."""
+    return tuple(replace(t.plain(*row), rank=1) for row in rows)
+
+
 SCAN_DIAGNOSTICS = ObjectTypeDeclaration(
     "ScanDiagnosticsType",
     "BaseObjectType",
@@ -226,5 +234,22 @@ DEVICE_DIAGNOSTICS = ObjectTypeDeclaration(
         t.plain("Exceptions", "UInt64", "Requests that the device refused."),
         t.plain("LastError", "String", "The last error in words; empty if there was none."),
         t.plain("LastGood", "DateTime", "When the device last answered in full."),
+        t.plain("Overruns", "UInt64", "Scans left out because the one before took too long."),
+        t.analog("Lateness", "s", u.DURATION, "How late its last scan began against its schedule."),
+        t.plain("HeartbeatFrozen", "Boolean", "Its heartbeat stands still."),
+        t.plain("SerialNumber", "String", "Serial number as the device tells it; empty if it does not."),
+        t.analog("ClockOffset", "s", u.OFFSET, "Its clock minus ours; BadNotSupported if it tells none."),
+        *_lists(
+            ("QuarantinedRegisters", "String", "Registers that it refuses and that are left out."),
+            ("FaultNames", "String", "Every kind of fault since the start."),
+            ("FaultCounts", "UInt64", "How often each of FaultNames was counted."),
+            ("BlockNames", "String", "Blocks of registers that are read together: table and addresses as on the wire."),
+            ("BlockRequests", "UInt64", "Requests for each block since the start."),
+            ("BlockTimeouts", "UInt64", "Requests for each block that nobody answered in time."),
+            ("BlockExceptions", "String", "Exception codes that each block was refused with, and how often."),
+            ("BlockRoundTripP50", "Double", "Median time from request to answer of each block, in s."),
+            ("BlockRoundTripP95", "Double", "Time within which 95 % of the answers of each block came, in s."),
+            ("BlockLastGood", "DateTime", "When each block last arrived."),
+        ),
     ),
 )

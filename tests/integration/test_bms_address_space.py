@@ -91,7 +91,8 @@ async def test_every_node_has_type_description_and_value(crawl: Crawl, client: C
         assert crawl.value(node, A.DataType), node
         answer = crawl.attributes[node][A.Value]
         inactive = str(node.Identifier).split(".LimitState.")[-1].startswith("CurrentState")
-        assert answer.StatusCode.is_good() or inactive, (node, answer.StatusCode)
+        unknown = str(node.Identifier).endswith(".ClockOffset")  # the devices here tell no time
+        assert answer.StatusCode.is_good() or inactive or unknown, (node, answer.StatusCode)
         if definitions[0] in analog or definitions[0].NamespaceIndex == types:
             names = {r.BrowseName.Name for r in references if r.IsForward}
             assert "OptionSetValues" in names or {"EURange", "EngineeringUnits"} <= names, node
