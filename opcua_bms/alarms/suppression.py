@@ -13,12 +13,12 @@ OPERATOR = "operator"
 
 
 def suppressor(plan: Plan, c: int, current: Callable[[int], ConditionState]) -> tuple[str, int]:
-    """The condition for which condition `c` is suppressed now, and since when (ns UTC); "" and 0: none."""
-    for p in plan.parents[c]:
-        parent = current(p)
-        if parent.active and parent.enabled:
-            return plan.infos[p].id, parent.active_since_ns
-    return "", 0
+    """The condition for which condition `c` is suppressed now: the first that was raised, and when; "" and 0: none."""
+    raised = [(parent.active_since_ns, p) for p in plan.parents[c] if (parent := current(p)).active and parent.enabled]
+    if not raised:
+        return "", 0
+    since_ns, first = min(raised)
+    return plan.infos[first].id, since_ns
 
 
 def suppress_silently(state: ConditionState, parent: str, parent_ns: int) -> ConditionState:
@@ -29,7 +29,10 @@ def suppress_silently(state: ConditionState, parent: str, parent_ns: int) -> Con
     by = state.suppressed_by
     if parent and (by or state.suppressed):
         if state.suppressed and by not in (OPERATOR, parent):
-            return with_changes(state, {"suppressed_by": parent if by else OPERATOR})
+            changes: dict[str, object] = {"suppressed_by": parent if by else OPERATOR}
+            if by and not state.event_id:
+                changes["suppressed_ns"] = parent_ns
+            return with_changes(state, changes)
         return state
     if not parent and (not by or by == OPERATOR or not state.suppressed):
         return with_changes(state, {"suppressed_by": ""}) if by else state
