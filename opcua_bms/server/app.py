@@ -21,13 +21,14 @@ from opcua_bms.model.image import Points
 from opcua_bms.model.layout import Layout
 from opcua_bms.model.snapshot import Snapshot
 from opcua_bms.model.topology import Topology
-from opcua_bms.ports import AlarmOperations
+from opcua_bms.ports import AlarmOperations, History
 from opcua_bms.resources import nodeset_bytes
 from opcua_bms.server import diagnostics
 from opcua_bms.server.alarm_metrics import AlarmMetrics, ResetMetrics, metrics_family
 from opcua_bms.server.alarm_summary import AlarmSummary
 from opcua_bms.server.conditions import ConditionBook
 from opcua_bms.server.health import HealthBook
+from opcua_bms.server.history import Configurations, PlantHistory
 from opcua_bms.server.names import Names, standard
 from opcua_bms.server.operations import PlantConditions
 from opcua_bms.server.publisher import Publisher
@@ -61,6 +62,8 @@ class Plant:
     provided: Collection[str] = ()
     devices: Sequence[str] = ()
     infos: Sequence[ConditionInfo] = ()
+    period_s: float = 1.0
+    """of the scan"""
     max_shelving_s: float = 86_400.0
     """how long a condition can be shelved"""
 
@@ -108,11 +111,15 @@ class BmsServer:
 
 
 async def build_server(
-    settings: ServerSettings, plant: Plant, wiring: Wiring = DEFAULT, operations: AlarmOperations | None = None
+    settings: ServerSettings,
+    plant: Plant,
+    wiring: Wiring = DEFAULT,
+    operations: AlarmOperations | None = None,
+    history: History | None = None,
 ) -> BmsServer:
     """A server that is ready to start; `operations` carries out what operators ask of conditions."""
     with _uncollected():
-        return await _build(settings, plant, wiring, operations)
+        return await _build(settings, plant, wiring, operations, history)
 
 
 @contextmanager
@@ -128,7 +135,11 @@ def _uncollected() -> Iterator[None]:
 
 
 async def _build(
-    settings: ServerSettings, plant: Plant, wiring: Wiring, operations: AlarmOperations | None
+    settings: ServerSettings,
+    plant: Plant,
+    wiring: Wiring,
+    operations: AlarmOperations | None,
+    history: History | None,
 ) -> BmsServer:
     server = UaServer(settings, wiring)
     await server.init()
@@ -148,7 +159,12 @@ async def _build(
     health = HealthBook(plant.topology, layout, tuple(plant.infos), latest)
     summary = AlarmSummary(plant.topology, plant.infos, publisher)
     kept = health.readers() | diagnostics.readers(latest) | summary.readers()
-    families = SpaceBuilder(plan, layout, names, kept, plant.started_ns).families()
+    configurations = None
+    if history is not None:
+        values = PlantHistory(history, plant.period_s)
+        configurations = Configurations(server, names, values, history)
+        server.iserver.history.provide(values)
+    families = SpaceBuilder(plan, layout, names, kept, plant.started_ns, configurations).families()
     families += conditions.families(lambda node: _value_of(server, node))
     metrics = AlarmMetrics(plant.started_ns)
     families.append(metrics_family(metrics, lambda: publisher.now_ns or plant.started_ns, names))

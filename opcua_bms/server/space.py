@@ -13,6 +13,7 @@ from opcua_bms.errors import InternalError
 from opcua_bms.infomodel.declare import Face, Row
 from opcua_bms.infomodel.plan import InstancePlan, ObjectFamily
 from opcua_bms.model.layout import Layout, Scope
+from opcua_bms.server.history import Configurations
 from opcua_bms.server.names import VARIANT_TYPES, Names, standard
 from opcua_bms.server.values import constant
 from opcua_bms.ua.space.blueprint import (
@@ -42,6 +43,8 @@ HAS_NOTIFIER = standard(ObjectIds.HasNotifier)
 OBJECTS = standard(ObjectIds.ObjectsFolder)
 SERVER = standard(ObjectIds.Server)
 SUBSCRIBE_TO_EVENTS = 1
+READ, READ_HISTORY = 1, 4
+"""bits of AccessLevel"""
 
 NOTIFIERS = (RootReference(SERVER, HAS_NOTIFIER, Scope.BMS.value),)
 """The plant below the Server object in the hierarchy of notifiers."""
@@ -50,8 +53,17 @@ NOTIFIERS = (RootReference(SERVER, HAS_NOTIFIER, Scope.BMS.value),)
 class SpaceBuilder:
     """Turns families of the plan into families of `ua`."""
 
-    def __init__(self, plan: InstancePlan, layout: Layout, names: Names, kept: Kept, started_ns: int) -> None:
+    def __init__(
+        self,
+        plan: InstancePlan,
+        layout: Layout,
+        names: Names,
+        kept: Kept,
+        started_ns: int,
+        history: Configurations | None = None,
+    ) -> None:
         self._plan, self._layout, self._names, self._kept = plan, layout, names, kept
+        self._history = history
         self._started_ns = started_ns
         t = plan.topology
         self._elements: Mapping[tuple[str, str], npt.NDArray[np.int64]] = {
@@ -93,6 +105,8 @@ class SpaceBuilder:
         )
 
     def _member(self, family: ObjectFamily, row: Row) -> Member:
+        value = None if row.is_object else self._value(family, row)
+        configuration = self._historical(value)
         return Member(
             path=row.path,
             browse_name=self._names.browse_name(row),
@@ -103,8 +117,23 @@ class SpaceBuilder:
             description=row.description,
             data_type=None if row.is_object else self._names.type(row.data_type),
             value_rank=row.rank,
-            value=None if row.is_object else self._value(family, row),
+            value=value,
+            access_level=READ if configuration is None else READ | READ_HISTORY,
+            historizing=configuration is not None,
+            historical_configuration=configuration,
         )
+
+    def _historical(self, value: Value | None) -> ua.NodeId | None:
+        """The historical configuration of a value, by the first instance that has one."""
+        if self._history is None:
+            return None
+        if isinstance(value, Slot | Bit):
+            vtype = value.vtype if isinstance(value, Slot) else ua.VariantType.Boolean
+            return self._history.of(vtype, value.start, value.start + 1, is_array=False)
+        if isinstance(value, SlotRange) and len(some := np.flatnonzero(np.diff(value.offsets))):
+            first, stop = value.offsets[some[0]], value.offsets[some[0] + 1]
+            return self._history.of(value.vtype, value.start + int(first), value.start + int(stop), is_array=True)
+        return None
 
     def _value(self, family: ObjectFamily, row: Row) -> Value:
         if row.constant is not None:

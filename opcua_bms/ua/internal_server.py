@@ -89,7 +89,7 @@ class InternalServer(BaseInternalServer):
         self.method_service = self.wiring.methods(self)
         self.node_mgt_service = NodeManagementService(aspace)
         self.subscription_service = self.wiring.subscriptions(aspace, self)
-        self.history_manager = self.wiring.history(self)
+        self.history = self.history_manager = self.wiring.history(self)
         self.isession = self.wiring.session(
             self, aspace, self.subscription_service, "Internal", user=User(role=UserRole.Admin)
         )

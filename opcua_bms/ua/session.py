@@ -20,6 +20,7 @@ from opcua_bms.ua.services.subscribing import SubscribingSession
 
 if TYPE_CHECKING:
     from opcua_bms.ua.internal_server import InternalServer
+    from opcua_bms.ua.services.history import Reading
     from opcua_bms.ua.services.view import Rest
 
 _CALLER: ContextVar[Session | None] = ContextVar("_CALLER", default=None)
@@ -39,6 +40,8 @@ class Session(SubscribingSession):
         super().__init__(*args, **kwargs)
         points = self.iserver.limits.browse_continuation_points
         self.continuation_points: ContinuationPoints[Rest] = ContinuationPoints(points)
+        points = self.iserver.limits.history_continuation_points
+        self.history_points: ContinuationPoints[tuple[ua.NodeId, Reading]] = ContinuationPoints(points)
         self.client_description: ua.ApplicationDescription | None = None
         self.endpoint_url: str | None = None
         self.connected_at = datetime.now(UTC)
@@ -80,7 +83,7 @@ class Session(SubscribingSession):
 
     async def history_read(self, params: ua.HistoryReadParameters) -> list[ua.HistoryReadResult]:
         """HistoryRead (Part 4 §5.11.3)."""
-        return await self.iserver.history_access.read(params, self.user)
+        return await self.iserver.history_access.read(params, self)
 
     async def browse(self, params: ua.BrowseParameters) -> list[ua.BrowseResult]:
         """Browse (Part 4 §5.9.2)."""
@@ -113,6 +116,7 @@ class Session(SubscribingSession):
     async def close_session(self, delete_subs: bool = True) -> None:
         """End the session; what it held is released."""
         self.continuation_points.clear()
+        self.history_points.clear()
         if self.external and self.state is SessionState.Activated:
             timed_out = self._timeout_task is not None and asyncio.current_task() is self._timeout_task
             self.iserver.diagnostics.session_ended(timed_out, not timed_out and self.disconnected)

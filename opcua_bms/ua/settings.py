@@ -48,7 +48,9 @@ class Limits:
     references_per_node: int = 10_000
     """upper bound of references in one BrowseResult, whatever the client asks for"""
     browse_continuation_points: int = 20
-    history_continuation_points: int = 10
+    history_continuation_points: int = 100
+    history_values: int = 50_000
+    """values in one answer to HistoryRead, shared among its nodes"""
     relative_path_elements: int = 32
     array_length: int = 1_000_000
     string_length: int = 1_000_000

@@ -1,4 +1,4 @@
-"""HistoryRead (Part 4 §5.11.3): who may read which history; the values come from the HistoryManager of the wiring."""
+"""HistoryRead (Part 4 §5.11.3): who may read which history; values come from `history`."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from opcua_bms.ua.space.standard import value_of
 
 if TYPE_CHECKING:
     from opcua_bms.ua.internal_server import InternalServer
+    from opcua_bms.ua.session import Session
 
 HISTORY_READ_BIT = 0x04
 """of AccessLevel (a Variable's values) and of EventNotifier (an Object's events)"""
@@ -26,24 +27,33 @@ class HistoryAccess:
     def __init__(self, iserver: InternalServer) -> None:
         self._iserver = iserver
 
-    async def read(self, params: ua.HistoryReadParameters, user: User) -> list[ua.HistoryReadResult]:
+    async def read(self, params: ua.HistoryReadParameters, session: Session) -> list[ua.HistoryReadResult]:
         """One result per node, refused or read."""
         nodes = params.NodesToRead
         if not nodes:
             raise ServiceError(StatusCodes.BadNothingToDo)
-        internal = is_internal(user)
+        internal = is_internal(session.user)
         if not internal and len(nodes) > self._iserver.limits.nodes_per_history_read:
             raise ServiceError(StatusCodes.BadTooManyOperations)
         if params.TimestampsToReturn not in (0, 1, 2):
             raise ServiceError(StatusCodes.BadTimestampsToReturnInvalid)
-        codes = [0 if internal else self._refusal(node.NodeId, user) for node in nodes]
-        allowed = [node for node, code in zip(nodes, codes, strict=True) if not code]
-        found = iter(await self._ask(params, allowed) if allowed else ())
-        return [_refused(code) if code else next(found) for code in codes]
+        codes = [0 if internal else self._refusal(node.NodeId, session.user) for node in nodes]
+        space = self._iserver.space
+        results = [_refused(code) for code in codes]
+        ours = [k for k, code in enumerate(codes) if not code and space is not None and nodes[k].NodeId in space]
+        if ours:
+            for k, result in zip(ours, await self._iserver.history.read(params, ours, session), strict=True):
+                results[k] = result
+        real = [k for k, code in enumerate(codes) if not code and k not in set(ours)]
+        if real:
+            for k, result in zip(real, await self._ask(params, [nodes[k] for k in real]), strict=True):
+                results[k] = result
+        return results
 
     async def _ask(
         self, params: ua.HistoryReadParameters, nodes: list[ua.HistoryReadValueId]
     ) -> list[ua.HistoryReadResult]:
+        """Nodes that are held in memory have the history of the library, if any."""
         asked = ua.HistoryReadParameters(
             params.HistoryReadDetails, params.TimestampsToReturn, params.ReleaseContinuationPoints, nodes
         )

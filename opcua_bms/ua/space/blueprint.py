@@ -93,6 +93,8 @@ class Member:
     access_level: int = 1
     minimum_sampling_interval: float = 0.0
     historizing: bool = False
+    historical_configuration: ua.NodeId | None = None
+    """target of a HasHistoricalConfiguration reference: a real node"""
     event_notifier: int = 0
     method_declaration: ua.NodeId | None = None
 

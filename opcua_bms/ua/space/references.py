@@ -12,6 +12,7 @@ from opcua_bms.ua.space.tree import Branch, Tree
 
 _NULL = ua.NodeId()
 _HAS_TYPE_DEFINITION = ua.NodeId(ua.Int32(ObjectIds.HasTypeDefinition))
+_HAS_HISTORY = ua.NodeId(ua.Int32(ObjectIds.HasHistoricalConfiguration))
 _TYPE_CLASS = {ua.NodeClass.Object: ua.NodeClass.ObjectType, ua.NodeClass.Variable: ua.NodeClass.VariableType}
 
 
@@ -38,6 +39,9 @@ class ReferenceMaker:
             found.append(
                 _reference(_HAS_TYPE_DEFINITION, True, member.type_definition, None, "", _TYPE_CLASS[member.node_class])
             )
+        if member.historical_configuration is not None:
+            target = member.historical_configuration
+            found.append(_reference(_HAS_HISTORY, True, target, None, "", ua.NodeClass.Object))
         children = branch.children.get(member.path)
         if children:
             root = branch.path(instance)
