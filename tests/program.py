@@ -30,10 +30,14 @@ class Program:
         self.lines: list[str] = []
         self.errors = state / "stderr.log"
 
+    def _environment(self) -> dict[str, str]:
+        """Ours without settings of the product: those are the test's own business."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("OPCUA_BMS_")}
+        return {**kept, "OPCUA_BMS_STATE_DIR": str(self.state)}
+
     async def start(self, timeout_s: float = 30.0) -> None:
         """Wait for READY; a program that ends before fails with what it said."""
         self.state.mkdir(parents=True, exist_ok=True)
-        environment = {**os.environ, "OPCUA_BMS_STATE_DIR": str(self.state)}
         with self.errors.open("ab") as errors:
             self.process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -42,7 +46,7 @@ class Program:
                 *self._arguments,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=errors,
-                env=environment,
+                env=self._environment(),
                 cwd=self.state,
             )
         assert self.process.stdout is not None
@@ -71,7 +75,7 @@ class Program:
             *arguments,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            env={**os.environ, "OPCUA_BMS_STATE_DIR": str(self.state)},
+            env=self._environment(),
             cwd=self.state,
         )
         out, err = await asyncio.wait_for(process.communicate(), timeout_s)
