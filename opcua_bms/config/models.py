@@ -243,6 +243,22 @@ class Alarms(Section):
     """each activation wants its own acknowledgement, also when the next one has come meanwhile"""
 
 
+class History(Section):
+    """What is remembered of values: summaries at scan rate, cells at a period of their own."""
+
+    enabled: bool = True
+    path: str = ""
+    """file of the history (relative to this file); default: the state directory's history.sqlite"""
+    retention_days: Annotated[float, Field(gt=0, le=36_525)] = 366.0
+    """older values are forgotten"""
+    max_size_mb: Annotated[int, Field(ge=16, le=10_000_000)] = 20_000
+    """the oldest values are forgotten while the file is larger"""
+    cell_period_s: Annotated[float, Field(ge=1, le=86_400)] = 60.0
+    """how often all cells are written"""
+    cells_in_memory_s: Annotated[float, Field(ge=0, le=86_400)] = 3_600.0
+    """for so long cells are remembered at scan rate, in memory"""
+
+
 class Web(Section):
     """The page, its JSON API, health and metrics. Read-only without a login; on this machine unless told otherwise."""
 
@@ -275,4 +291,5 @@ class Config(Section):
     stacks: Annotated[list[Stack], Field(min_length=1)]
     devices: Annotated[list[Device], Field(min_length=1)]
     alarms: Alarms = Alarms()
+    history: History = History()
     web: Web = Web()

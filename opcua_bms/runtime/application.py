@@ -15,7 +15,7 @@ from opcua_bms.alarms.plan import Device
 from opcua_bms.alarms.rules import Rule
 from opcua_bms.model.image import Image, Points
 from opcua_bms.pipeline import Pipeline
-from opcua_bms.ports import ConditionSink, Journal, PointSink, Sink
+from opcua_bms.ports import ConditionSink, History, Journal, PointSink, Sink
 from opcua_bms.reduce import Reducer
 from opcua_bms.reduce.reducer import ReduceSettings
 from opcua_bms.runtime.alarm_desk import AlarmDesk
@@ -40,10 +40,18 @@ def alarm_engine(plant: Plant, rules: Sequence[Rule]) -> AlarmEngine:
 
 
 class Application:
-    """One site, from its devices to its clients; `journal` remembers its alarms."""
+    """One site, from its devices to its clients; `journal` remembers its alarms, `history` its values."""
 
-    def __init__(self, plant: Plant, rules: Sequence[Rule], settings: ServerSettings, journal: Journal) -> None:
+    def __init__(
+        self,
+        plant: Plant,
+        rules: Sequence[Rule],
+        settings: ServerSettings,
+        journal: Journal,
+        history: History | None = None,
+    ) -> None:
         self.plant = plant
+        self.history = history
         self._settings = settings
         scan = plant.config.scan
         bound = bound_slots(plant.devices, plant.layout)
@@ -76,10 +84,14 @@ class Application:
             [device.name for device in plant.devices],
             self.engine.infos,
             self.engine.max_shelving_s,
+            plant.config.scan.period_s,
         )
-        server = await build_server(self._settings, served, operations=self.alarms)
+        server = await build_server(self._settings, served, operations=self.alarms, history=self.history)
         server.publish_conditions(self.alarms.conditions, ())
         await server.start()
+        if self.history is not None:
+            await self.history.start()
+            self.add_sink(self.history)
         self.server = server
         self._sinks.insert(0, server)
         self.alarms.add_sink(server)
@@ -108,6 +120,8 @@ class Application:
         await self.alarms.flush()
         if self.server is not None:
             await self.server.stop(reason)
+        if self.history is not None:
+            await self.history.close()
         await self.alarms.close()
 
     def _on_image(self, image: Image) -> None:

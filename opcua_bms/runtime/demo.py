@@ -156,7 +156,7 @@ async def _started(settings: DemoSettings) -> Application:
     wanted = settings.endpoint or DEFAULT_ENDPOINT
     for endpoint in (wanted, ANY_PORT):
         config, document = configuration(settings, usual(settings), endpoint)
-        app = application(config, document, Path.cwd(), journal=MemoryJournal())
+        app = application(config, document, Path.cwd(), journal=MemoryJournal(), history_in_memory=True)
         app.add_sink(Ready(partial(describe, app)))
         try:
             await app.start()

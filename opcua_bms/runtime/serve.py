@@ -19,6 +19,7 @@ from opcua_bms.model.image import DeviceState
 from opcua_bms.model.snapshot import Snapshot
 from opcua_bms.ports import Journal
 from opcua_bms.runtime.application import Application
+from opcua_bms.runtime.history import history_of
 from opcua_bms.runtime.loop import until
 from opcua_bms.runtime.notify import Systemd
 from opcua_bms.runtime.plant import build_plant
@@ -47,13 +48,20 @@ def read(path: Path, overrides: Overrides) -> tuple[Config, Document]:
 
 
 def application(
-    config: Config, document: Document, base: Path, *, demo_access: bool = False, journal: Journal | None = None
+    config: Config,
+    document: Document,
+    base: Path,
+    *,
+    demo_access: bool = False,
+    journal: Journal | None = None,
+    history_in_memory: bool = False,
 ) -> Application:
     """Everything built and checked, nothing started. `journal`: other than the one of the configuration."""
     plant = build_plant(config, document, base)
     rules = rules_of(config, document)
     settings = server_settings(config.opcua, Stores.of(config.opcua, base, state_directory()), demo_access=demo_access)
-    return Application(plant, rules, settings, journal or journal_of(config.alarms, base))
+    history = history_of(config.history, base, plant, in_memory=history_in_memory)
+    return Application(plant, rules, settings, journal or journal_of(config.alarms, base), history)
 
 
 def journal_of(alarms: Alarms, base: Path) -> SqliteJournal:

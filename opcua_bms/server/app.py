@@ -62,10 +62,10 @@ class Plant:
     provided: Collection[str] = ()
     devices: Sequence[str] = ()
     infos: Sequence[ConditionInfo] = ()
-    period_s: float = 1.0
-    """of the scan"""
     max_shelving_s: float = 86_400.0
     """how long a condition can be shelved"""
+    period_s: float = 1.0
+    """of the scan"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
