@@ -1,0 +1,32 @@
+"""The history that a configuration asks for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from opcua_bms.config.models import History as Settings
+from opcua_bms.history import HistoryStore, Keep, MemoryShelf, SqliteShelf
+from opcua_bms.runtime.plant import Plant
+from opcua_bms.runtime.state import state_directory
+
+MEMORY_DAYS, MEMORY_BYTES = 0.25, 256 << 20
+"""what a history that ends with the process keeps"""
+
+
+def history_of(settings: Settings, base: Path, plant: Plant, *, in_memory: bool = False) -> HistoryStore | None:
+    """Not started yet; None where the configuration wants none."""
+    if not settings.enabled:
+        return None
+    keep = Keep(
+        MEMORY_DAYS if in_memory else settings.retention_days,
+        MEMORY_BYTES if in_memory else settings.max_size_mb << 20,
+        settings.cell_period_s,
+        settings.cells_in_memory_s,
+    )
+    shelf = MemoryShelf() if in_memory else SqliteShelf(history_path(settings, base))
+    return HistoryStore(plant.topology, plant.layout, shelf, keep)
+
+
+def history_path(settings: Settings, base: Path) -> Path:
+    """The file of the configured history."""
+    return base / settings.path if settings.path else state_directory() / "history.sqlite"
