@@ -31,6 +31,10 @@ PUBLISH_REQUESTS = 5
 TIMEOUT_S = 60.0
 
 
+class RefusedError(Exception):
+    """The server said no; the name of its status code."""
+
+
 class Wire:
     """One activated session."""
 
@@ -121,8 +125,7 @@ class Wire:
             kind, size = _HEAD.unpack_from(self._received)
             if len(self._received) < size:
                 return None
-            if kind[:3] != b"MSG" or kind[3:] == b"A":
-                raise ConnectionError(f"unexpected {kind!r}: {bytes(self._received[8:size])!r}")
+            _check(kind, self._received)
             self._message += self._received[24:size]
             del self._received[:size]
             if kind == b"MSGF":
@@ -134,13 +137,14 @@ class Wire:
     def _frame(self) -> bytes:
         while len(self._received) < 8 or len(self._received) < _HEAD.unpack_from(self._received)[1]:
             self.feed()
-        size = _HEAD.unpack_from(self._received)[1]
+        kind, size = _HEAD.unpack_from(self._received)
+        _check(kind, self._received)
         frame = bytes(self._received[:size])
         del self._received[:size]
         return frame
 
     def request(self, request: Any) -> Any:
-        """Send a request, wait for its response; AssertionError if it is a fault."""
+        """Send a request, wait for its response."""
         self.send(self.encoded(request))
         return _decoded(getattr(ua, type(request).__name__.replace("Request", "Response")), self.receive())
 
@@ -180,11 +184,19 @@ class Wire:
         self.socket.close()
 
 
+def _check(kind: bytes, frame: bytearray) -> None:
+    """Refuse Error messages and aborted chunks."""
+    if kind[:3] == b"ERR" or kind[3:] == b"A":
+        at = 8 if kind[:3] == b"ERR" else 24
+        (code,) = struct.unpack_from("<I", frame, at)
+        raise RefusedError(ua.StatusCode(code).name)
+
+
 def _decoded(kind: Any, message: bytes) -> Any:
-    response = struct_from_binary(kind, Buffer(message))
-    assert response.TypeId == kind().TypeId, f"instead of {kind.__name__}: {response}"
-    response.ResponseHeader.ServiceResult.check()
-    return response
+    (code,) = struct.unpack_from("<16xI", message)
+    if code:
+        raise RefusedError(ua.StatusCode(code).name)
+    return struct_from_binary(kind, Buffer(message))
 
 
 @dataclass

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, cast
 from asyncua import ua
 from asyncua.common.node import Node
 from asyncua.crypto.permission_rules import User, UserRole
-from asyncua.server.address_space import NodeManagementService
 from asyncua.server.internal_server import InternalServer as BaseInternalServer
 from asyncua.server.internal_server import ServerDesc
 from asyncua.ua.object_ids import ObjectIds
@@ -24,7 +23,7 @@ from opcua_bms.ua.services.read_plan import ReadPlanner
 from opcua_bms.ua.services.server_object import ServerObject
 from opcua_bms.ua.settings import ServerSettings
 from opcua_bms.ua.space.instances import InstanceSpace
-from opcua_bms.ua.space.nodes import AddressSpace
+from opcua_bms.ua.space.nodes import AddressSpace, NodeManagement
 from opcua_bms.ua.store import ValueStore
 from opcua_bms.ua.turns import Turns
 
@@ -53,6 +52,7 @@ class InternalServer(BaseInternalServer):
     view_service: Views
     method_service: Methods
     subscription_service: Subscriptions
+    node_mgt_service: NodeManagement
 
     def __init__(self, settings: ServerSettings, wiring: Wiring) -> None:
         super().__init__(settings.user_manager)
@@ -87,7 +87,7 @@ class InternalServer(BaseInternalServer):
         self.attribute_service = self.wiring.attributes(self)
         self.view_service = self.wiring.views(self)
         self.method_service = self.wiring.methods(self)
-        self.node_mgt_service = NodeManagementService(aspace)
+        self.node_mgt_service = NodeManagement(aspace)
         self.subscription_service = self.wiring.subscriptions(aspace, self)
         self.history = self.history_manager = self.wiring.history(self)
         self.isession = self.wiring.session(

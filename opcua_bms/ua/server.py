@@ -94,7 +94,10 @@ class UaServer:
 
     async def load_nodeset(self, xml: bytes) -> list[ua.NodeId]:
         """Import a NodeSet2 document; the ids of its nodes."""
-        return list(await self.server.import_xml(xmlstring=xml.decode()))
+        try:
+            return list(await self.server.import_xml(xmlstring=xml.decode()))
+        finally:
+            self.iserver.node_mgt_service.forget()
 
     async def register_namespace(self, uri: str) -> int:
         """The index of a namespace, which is added if it is new."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from asyncua import ua
 from asyncua.server.address_space import AddressSpace as BaseAddressSpace
-from asyncua.server.address_space import AttributeValue, NodeData
+from asyncua.server.address_space import AttributeValue, NodeData, NodeManagementService
 from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.status_codes import StatusCodes
 
@@ -17,6 +17,39 @@ if TYPE_CHECKING:
 
 _ABSTRACT_DATA_TYPES = frozenset(ua.NodeId(ua.Int32(number)) for number in (24, 26, 27, 28))
 """BaseDataType, Number, Integer, UInteger"""
+
+
+_MANY = 16
+
+
+class NodeManagement(NodeManagementService):
+    """As asyncua's, but whether a node has a reference is looked up: types have thousands, and each is asked for."""
+
+    def __init__(self, aspace: BaseAddressSpace) -> None:
+        super().__init__(aspace)
+        self._known: dict[ua.NodeId, tuple[list[Any], int, dict[tuple[ua.NodeId, ua.NodeId], bool]]] = {}
+        """node → its list of references, its length, and the direction by (type, target)"""
+
+    def forget(self) -> None:
+        """Release what was noted while nodes were added."""
+        self._known.clear()
+
+    def _add_unique_reference(self, nodedata: NodeData, desc: ua.ReferenceDescription) -> ua.StatusCode:
+        references = nodedata.references
+        if len(references) < _MANY:
+            return super()._add_unique_reference(nodedata, desc)
+        known = self._known.get(nodedata.nodeid)
+        if known is None or known[0] is not references or known[1] != len(references):
+            known = (references, 0, {(r.ReferenceTypeId, r.NodeId): r.IsForward for r in reversed(references)})
+        directions = known[2]
+        key = (desc.ReferenceTypeId, desc.NodeId)
+        forward = directions.get(key)
+        if forward is None:
+            directions[key] = desc.IsForward
+            references.append(desc)
+        self._known[nodedata.nodeid] = (references, len(references), directions)
+        conflict = forward is not None and forward != desc.IsForward
+        return ua.StatusCode(ua.UInt32(StatusCodes.BadReferenceNotAllowed if conflict else StatusCodes.Good))
 
 
 class NodeTable(dict[ua.NodeId, NodeData]):

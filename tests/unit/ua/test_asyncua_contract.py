@@ -40,6 +40,7 @@ SIGNATURES = [
     (address_space.MethodService.__init__, ["self", "aspace"]),
     (address_space.MethodService.stop, ["self"]),
     (address_space.NodeManagementService.__init__, ["self", "aspace"]),
+    (address_space.NodeManagementService._add_unique_reference, ["self", "nodedata", "desc"]),
     (address_space.NodeData.__init__, ["self", "nodeid"]),
     (internal_server.InternalServer.__init__, ["self", "user_manager"]),
     (internal_server.InternalServer.create_session, ["self", "name", "user", "external"]),
