@@ -5,18 +5,20 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from opcua_bms.acquire.driver import U16, Driver, Fault, ModbusException, Outcome, Reader, Timeout
-from opcua_bms.acquire.health import Counters, Trips
+from opcua_bms.acquire.health import Counters
 from opcua_bms.acquire.pace import Pace
 from opcua_bms.acquire.quarantine import Ask, Bools, Quarantine, is_refusal
 from opcua_bms.model.image import BlockHealth
 from opcua_bms.profiles.plan import DevicePlan
 from opcua_bms.profiles.planner import Request
 
+TRIPS = 64
+"""answers of a block over which its round trips are judged"""
 EXPLORING = 16
 """requests of one scan that may be spent on finding out which registers a device refuses"""
 EXPLORING_SHARE = 0.25
@@ -39,31 +41,60 @@ class Frame:
     held: Bools | None = None
 
 
-@dataclass(slots=True)
-class _Block:
-    """Counters of one block."""
+class _Fares:
+    """Counters of the blocks of one plan."""
 
-    request: Request
-    requests: int = 0
-    timeouts: int = 0
-    exceptions: Counter[int] = field(default_factory=Counter)
-    last_good_ns: int = 0
-    trips: Trips = field(default_factory=lambda: Trips(64))
+    def __init__(self, requests: Sequence[Request]) -> None:
+        n = len(requests)
+        self._requests = requests
+        self._sent = [0] * n
+        self._timeouts = [0] * n
+        self._exceptions: list[Counter[int]] = [Counter() for _ in range(n)]
+        self._good_ns = [0] * n
+        self._trips_s = np.full((n, TRIPS), np.nan)
+        self._at = [0] * n
 
-    def health(self) -> BlockHealth:
-        p50_s, p95_s = self.trips.percentiles()
-        r = self.request
-        return BlockHealth(
-            r.table,
-            r.address,
-            r.count,
-            r.group,
-            self.requests,
-            self.timeouts,
-            tuple(sorted(self.exceptions.items())),
-            p50_s,
-            p95_s,
-            self.last_good_ns,
+    def count(self, asks: Sequence[Ask], outcome: Outcome, now_ns: int) -> None:
+        """Add one read; requests that were never sent do not count."""
+        before: Fault | None = None
+        for ask, fault, trip_s in zip(asks, outcome.faults, outcome.round_trip_s, strict=True):
+            k = ask.index
+            answered = not math.isnan(trip_s)
+            if answered:
+                self._trips_s[k, self._at[k]] = trip_s
+                self._at[k] = (self._at[k] + 1) % TRIPS
+            if fault is None:
+                self._sent[k] += 1
+                self._good_ns[k] = now_ns
+                continue
+            if answered or fault is not before:
+                self._sent[k] += 1
+                self._timeouts[k] += isinstance(fault, Timeout)
+                if isinstance(fault, ModbusException):
+                    self._exceptions[k][fault.code] += 1
+            before = fault
+
+    def health(self) -> tuple[BlockHealth, ...]:
+        """How each block fares, percentiles over its last answers."""
+        ordered = np.sort(self._trips_s, axis=1)  # NaN goes last
+        n = TRIPS - np.isnan(ordered).sum(axis=1)
+        rows = np.arange(n.size)
+        p50 = np.where(n, ordered[rows, np.maximum(n - 1, 0) // 2], 0.0).tolist()
+        p95 = np.where(n, ordered[rows, np.maximum(np.ceil(0.95 * n).astype(int) - 1, 0)], 0.0).tolist()
+        return tuple(
+            BlockHealth(
+                r.table,
+                r.address,
+                r.count,
+                r.group,
+                self._sent[k],
+                self._timeouts[k],
+                tuple(sorted(self._exceptions[k].items())),
+                p50[k],
+                p95[k],
+                self._good_ns[k],
+            )
+            for k, r in enumerate(self._requests)
         )
 
 
@@ -80,7 +111,7 @@ class Lane:
         self._pace = pace
         self._counters = counters
         self._urgent = urgent
-        self._blocks = [_Block(r) for r in plan.requests]
+        self._fares = _Fares(plan.requests)
         self._slow: Bools = np.array([r.group == "slow" for r in plan.requests], bool)
         self.has_slow = bool(self._slow.any())
         self._words = np.zeros(plan.n_words, np.uint16)
@@ -88,7 +119,7 @@ class Lane:
 
     def health(self) -> tuple[BlockHealth, ...]:
         """How each block fares."""
-        return tuple(block.health() for block in self._blocks)
+        return self._fares.health()
 
     async def read(self, period_s: float, *, slow: bool = True) -> Frame | Fault:
         """One scan: its frame, or the fault of the line or the device that ended it."""
@@ -140,20 +171,4 @@ class Lane:
 
     def _count(self, asks: Sequence[Ask], outcome: Outcome) -> None:
         self._counters.count(outcome)
-        now_ns = self._pace.utc_ns()
-        before: Fault | None = None
-        for ask, fault, trip_s in zip(asks, outcome.faults, outcome.round_trip_s, strict=True):
-            block = self._blocks[ask.index]
-            answered = not math.isnan(trip_s)
-            if answered:
-                block.trips.add(trip_s)
-            if fault is None:
-                block.requests += 1
-                block.last_good_ns = now_ns
-                continue
-            if answered or fault is not before:  # not those that were never sent
-                block.requests += 1
-                block.timeouts += isinstance(fault, Timeout)
-                if isinstance(fault, ModbusException):
-                    block.exceptions[fault.code] += 1
-            before = fault
+        self._fares.count(asks, outcome, self._pace.utc_ns())
