@@ -34,7 +34,7 @@ COMMANDS = [
 ]  # fmt: skip
 SHELVED_S = 20.0
 DAY_S = 86_400
-MOMENTS_S = 0.15
+MOMENTS_S = 0.1
 """The kill comes within this time after the start."""
 AWAY = " (changed while the server was not running)"
 TURNS = {
