@@ -54,6 +54,31 @@ class SqliteShelf:
                 self._db = self._opened()
             self._shapes = {tuple(json.loads(g)): n for n, g in self._db.execute("SELECT number, groups FROM shapes")}
 
+    def open_for_reading(self) -> None:
+        """Only for `groups`, `chunks`, `tail`, `gaps`, `times` and `block`; another process may write meanwhile."""
+        with _translated(self.path):
+            db = sqlite3.connect(self.path, timeout=BUSY_S, isolation_level=None)
+            db.execute("PRAGMA query_only = 1")
+            try:
+                found = _is_history(db)
+            except sqlite3.DatabaseError:
+                db.close()
+                raise
+            if not found:
+                db.close()
+                raise StorageError(f"{self.path}: not a history")
+            self._db = db
+
+    @contextlib.contextmanager
+    def unchanged(self) -> Iterator[None]:
+        """What is read inside belongs together, whatever is written meanwhile; be quick."""
+        with _translated(self.path):
+            self._writer.execute("BEGIN")
+            try:
+                yield
+            finally:
+                self._writer.execute("COMMIT")
+
     def _opened(self) -> sqlite3.Connection:
         db = sqlite3.connect(self.path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
         try:
