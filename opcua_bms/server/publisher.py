@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from opcua_bms.model.alarm import ConditionState, Transition
 from opcua_bms.model.image import DeviceState, Image, Points
 from opcua_bms.model.quality import STATUS_CODE, Quality
 from opcua_bms.model.snapshot import Snapshot
-from opcua_bms.ua.store import EPOCH_TICKS, ValueStore, filetime
+from opcua_bms.ua.store import EPOCH_TICKS, Derived, ValueStore, filetime
 
 NO_DATA, LEAST_DEGRADED, MOST_DEGRADED, HEALTHY = 1, 2, 199, 255
 """Sub-ranges of ServiceLevel (Part 4 §6.6.2.4.2)."""
@@ -18,6 +19,13 @@ NO_DATA, LEAST_DEGRADED, MOST_DEGRADED, HEALTHY = 1, 2, 199, 255
 
 _KEPT = np.zeros(len(Quality), bool)
 _KEPT[[Quality.ABSENT, Quality.FORCED, Quality.OUT_OF_SERVICE]] = True
+
+
+def _ticks(stamps: Any) -> Any:
+    """DateTime ticks of UTC times in ns; 0 (null) of what was never measured."""
+    if not stamps.ndim:
+        return filetime(int(stamps)) if stamps > 0 else 0
+    return np.where(stamps > 0, stamps // 100 + EPOCH_TICKS, 0)
 
 
 class Publisher:
@@ -43,10 +51,13 @@ class Publisher:
         """Commit all values of a scan at once, then tell of its transitions."""
         plant = snapshot.plant
         self.latest = snapshot
-        stamps = plant.stamp_ns
-        ticks = np.where(stamps > 0, stamps // 100 + EPOCH_TICKS, 0)
         self._store.commit(
-            plant.values, plant.bits, STATUS_CODE[plant.quality], ticks, plant.quality, filetime(plant.scan.frozen_ns)
+            plant.values,
+            plant.bits,
+            Derived(plant.quality, STATUS_CODE.__getitem__),
+            Derived(plant.stamp_ns, _ticks),
+            plant.quality,
+            filetime(plant.scan.frozen_ns),
         )
         self.publish_conditions(snapshot.conditions, snapshot.transitions)
 
@@ -65,8 +76,7 @@ class Publisher:
         bits[slots[n:] - store.n_numbers] = points.bits[words]
         detail[slots] = points.quality[free]
         status[slots] = STATUS_CODE[points.quality[free]]
-        stamps = points.stamp_ns[free]
-        ticks[slots] = np.where(stamps > 0, stamps // 100 + EPOCH_TICKS, 0)
+        ticks[slots] = _ticks(points.stamp_ns[free])
         store.commit(values, bits, status, ticks, detail, filetime(points.frozen_ns))
 
     def publish_conditions(self, conditions: Sequence[ConditionState], transitions: Sequence[Transition]) -> None:

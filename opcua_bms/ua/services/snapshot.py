@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from opcua_bms.ua.store import F64, I64, U8, U32, U64, ValueStore
+from opcua_bms.ua.store import F64, I64, U8, U32, U64, Derived, ValueStore
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -14,8 +14,8 @@ class Snapshot:
     n_numbers: int
     values: F64
     bits: U64
-    status: U32
-    source_ticks: I64
+    status: U32 | Derived
+    source_ticks: I64 | Derived
     detail: U8
     server_ticks: int
     generation: int
