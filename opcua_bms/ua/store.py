@@ -51,7 +51,8 @@ class ValueStore:
     Slots [0, n_numbers) live in `values` (float64; every numeric or Boolean type is cast from it when encoded),
     slots [n_numbers, size) in `bits` (uint64 bit words, at slot − n_numbers). `status` (uint32 StatusCodes),
     `source_ticks` (int64 DateTime ticks, 0: null) and `detail` (an application-defined byte, served as …Quality
-    arrays) cover [0, size); `status` and `source_ticks` may be Derived. The arrays of a commit never change; readers keep a reference for one answer.
+    arrays) cover [0, size); `status` and `source_ticks` may be Derived. The arrays of a commit never change; readers
+    keep a reference for one answer.
     """
 
     def __init__(self, n_numbers: int, size: int) -> None:
