@@ -14,7 +14,6 @@ from opcua_bms import __version__
 from opcua_bms.clock import SystemClock
 from opcua_bms.config.models import Web
 from opcua_bms.errors import OpcuaBmsError
-from opcua_bms.ports import History
 from opcua_bms.runtime.application import Application
 from opcua_bms.runtime.security import Stores
 from opcua_bms.runtime.state import state_directory
@@ -42,13 +41,7 @@ def bind(web: Web) -> socket.socket | None:
     return sock
 
 
-def front(
-    app: Application,
-    sock: socket.socket,
-    base: Path,
-    logins: Logins | None = None,
-    history: History | None = None,
-) -> WebFront:
+def front(app: Application, sock: socket.socket, base: Path, logins: Logins | None = None) -> WebFront:
     """The page of an application that has started; shows scans from now on. `logins`: others than the user file's."""
     config, clock, server = app.plant.config, SystemClock(), app.server
     if server is None:
@@ -71,8 +64,8 @@ def front(
         clock,
         app.alarms,
         logins or FileLogins(stores.users, clock),
-        ProgramStatus(server, app.alarms, history, stores, state_directory(), clock),
-        history,
+        ProgramStatus(server, app.alarms, app.history, stores, state_directory(), clock),
+        app.history,
         names=own_names() | {web.address.lower()} | {name.lower() for name in web.hosts},
         viewers=web.viewers,
         tls=TlsFiles(str(base / web.certificate), str(base / web.key)) if web.certificate else None,

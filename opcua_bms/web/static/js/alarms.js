@@ -1,0 +1,149 @@
+// What wants attention, and an operator's answer to it.
+
+import { make, moment, put } from "./format.js";
+import { session } from "./session.js";
+
+const MOST_ROWS = 500, BRIEF_ROWS = 30;
+
+export class Alarms {
+  constructor(plant, ask) {
+    this.plant = plant;
+    this.ask = ask;
+    this.which = "open";
+    this.rows = new Map();
+    this.body = document.getElementById("alarm-table").tBodies[0];
+    this.brief = document.getElementById("alarm-brief");
+    this.briefs = new Map();
+    this.none = document.getElementById("alarm-none");
+    this.count = document.getElementById("alarm-count");
+    for (const button of document.querySelectorAll("[data-show]")) {
+      button.addEventListener("click", () => {
+        this.which = button.dataset.show;
+        for (const other of document.querySelectorAll("[data-show]")) other.setAttribute("aria-pressed", String(other === button));
+        this.draw(true);
+      });
+    }
+    session.addEventListener("change", () => this.draw(true));
+  }
+
+  sorted() {
+    const rank = (a) => (a.active ? 2 : 0) + (a.acked ? 0 : 1);
+    return [...this.plant.alarms.entries()].sort(([, a], [, b]) => rank(b) - rank(a) || b.severity - a.severity || b.time - a.time);
+  }
+
+  draw(tableShown) {
+    const all = this.sorted();
+    const open = all.filter(([, a]) => a.shelved === "unshelved" && !a.suppressed);
+    const unanswered = open.filter(([, a]) => !a.acked).length;
+    this.count.hidden = open.length === 0;
+    put(this.count, String(open.length));
+    this.count.dataset.level = unanswered ? "bad" : "warning";
+    this.count.setAttribute("aria-label", `${open.length} open, ${unanswered} not acknowledged`);
+    this.drawBrief(open.slice(0, BRIEF_ROWS), open.length);
+    if (!tableShown) return;
+    const shown = (this.which === "open" ? open : this.which === "unacked" ? open.filter(([, a]) => !a.acked) : all.filter(([, a]) => a.shelved !== "unshelved")).slice(0, MOST_ROWS);
+    reconcile(this.body, this.rows, shown, () => this.makeRow(), (row, alarm) => this.fill(row, alarm));
+    this.none.hidden = shown.length > 0;
+    put(this.none, this.which === "open" ? "No alarms." : this.which === "unacked" ? "Everything is acknowledged." : "Nothing is shelved.");
+    document.getElementById("alarm-hint").hidden = session.operates;
+  }
+
+  drawBrief(rows, total) {
+    reconcile(this.brief, this.briefs, rows, () => {
+      const box = make("div", "brief");
+      box.append(make("span", "t"), make("span", "m"), make("small"));
+      return box;
+    }, (box, alarm) => {
+      box.dataset.state = alarm.active ? "active" : "cleared";
+      put(box.firstChild, moment(alarm.since || alarm.time));
+      put(box.children[1], alarm.message);
+      put(box.children[2], alarm.acked ? "" : "not acknowledged");
+    });
+    let rest = this.brief.querySelector(".none");
+    if (!rest) this.brief.append((rest = make("p", "none")));
+    rest.hidden = total > 0 && total <= rows.length;
+    put(rest, total ? `and ${total - rows.length} more` : "No alarms.");
+    this.brief.append(rest);
+  }
+
+  makeRow() {
+    const tr = make("tr");
+    for (const name of ["time", "place", "msg", "n value", "n limit", "state-text", "act"]) tr.append(make("td", name));
+    return tr;
+  }
+
+  fill(tr, alarm) {
+    const [time, place, message, value, limit, state, act] = tr.children;
+    tr.dataset.state = alarm.active ? "active" : "cleared";
+    tr.dataset.acked = String(alarm.acked);
+    tr.dataset.id = alarm.id;
+    put(time, moment(alarm.since || alarm.time));
+    put(place, alarm.place);
+    if (!message.firstChild) message.append(make("span", "sev"), make("small"));
+    put(message.firstChild, alarm.message);
+    put(message.lastChild, alarm.comment ? ` “${alarm.comment}” ${alarm.user}` : "");
+    put(value, amount(alarm.value, alarm.unit));
+    put(limit, amount(alarm.limit, alarm.unit));
+    put(state, describe(alarm));
+    const wanted = session.operates ? actions(alarm) : [];
+    const key = wanted.join();
+    if (act.dataset.key !== key) {
+      act.dataset.key = key;
+      act.replaceChildren(...wanted.map((command) => {
+        const button = make("button", command === "Acknowledge" ? "" : "quiet", SHORT[command] ?? command, { type: "button", "data-command": command });
+        button.addEventListener("click", () => this.ask(command, this.current(tr)));
+        return button;
+      }));
+    }
+  }
+
+  current(tr) {
+    return [...this.rows].find(([, row]) => row === tr)?.[0] ?? "";
+  }
+}
+
+const SHORT = { TimedShelve: "Shelve…" };
+
+function actions(alarm) {
+  const out = [];
+  if (!alarm.acked) out.push("Acknowledge");
+  else if (!alarm.confirmed) out.push("Confirm");
+  if (alarm.branch) return out;
+  if (alarm.latched && !alarm.active) out.push("Reset");
+  out.push(alarm.shelved === "unshelved" ? "TimedShelve" : "Unshelve");
+  return out;
+}
+
+function describe(alarm) {
+  const parts = [alarm.active ? "active" : alarm.latched ? "latched" : "cleared"];
+  parts.push(alarm.acked ? (alarm.confirmed ? "acknowledged" : "to confirm") : "not acknowledged");
+  if (!alarm.good) parts.push("source silent");
+  if (alarm.shelved === "timed") parts.push(`shelved until ${moment(alarm.unshelve_at)}`);
+  else if (alarm.shelved === "one_shot") parts.push("shelved until it clears");
+  if (alarm.suppressed) parts.push("suppressed");
+  if (alarm.first_out) parts.push("first");
+  return parts.join(", ");
+}
+
+function amount(value, unit) {
+  if (value === null) return "";
+  if (unit === "V") return `${value.toFixed(3)} V`;
+  return `${Number(value.toFixed(2))} ${unit}`.trim();
+}
+
+/** Keep one element per key, in order, without touching those that stay. */
+function reconcile(parent, known, wanted, create, fill) {
+  const keys = new Set(wanted.map(([key]) => key));
+  for (const [key, element] of known) {
+    if (!keys.has(key)) {
+      element.remove();
+      known.delete(key);
+    }
+  }
+  wanted.forEach(([key, row], i) => {
+    let element = known.get(key);
+    if (!element) known.set(key, (element = create()));
+    fill(element, row);
+    if (parent.children[i] !== element) parent.insertBefore(element, parent.children[i] ?? null);
+  });
+}
