@@ -24,6 +24,29 @@ class SystemPace(SystemClock):
         await asyncio.sleep(max(0.0, monotonic_s - self.monotonic()))
 
 
+class ScaledPace:
+    """Time that runs `speed` times as fast as the machine's, from now on, and shows `utc_ns` as its start."""
+
+    def __init__(self, speed: float, utc_ns: int) -> None:
+        self._real = SystemPace()
+        self._speed = speed
+        self._start_s = self._real.monotonic()
+        self._utc_ns = utc_ns
+
+    def monotonic(self) -> float:
+        return self._start_s + (self._real.monotonic() - self._start_s) * self._speed
+
+    def utc_ns(self) -> int:
+        return self._utc_ns + round((self.monotonic() - self._start_s) * 1e9)
+
+    def show(self, utc_ns: int) -> None:
+        """It is this time now; the monotonic clock goes on."""
+        self._utc_ns = utc_ns - round((self.monotonic() - self._start_s) * 1e9)
+
+    async def sleep_until(self, monotonic_s: float) -> None:
+        await self._real.sleep_until(self._start_s + (monotonic_s - self._start_s) / self._speed)
+
+
 class ManualPace:
     """Time that moves only when told to: replay at any speed, and tests that never wait."""
 

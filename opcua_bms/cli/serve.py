@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from opcua_bms.errors import UsageError
+
 
 def run(
     file: Annotated[Path | None, typer.Argument(help="Configuration file.")] = None,
@@ -16,6 +18,9 @@ def run(
         bool,
         typer.Option("--insecure-demo-access", help="Anonymous clients without security may observe; loopback only."),
     ] = False,
+    record: Annotated[Path | None, typer.Option(help="Write all frames of the devices to this file too.")] = None,
+    replay: Annotated[Path | None, typer.Option(help="Play a recording back in place of the devices.")] = None,
+    speed: Annotated[float, typer.Option(help="Of the replay: seconds of it in a second.", min=0.01, max=1000)] = 1.0,
     log_level: Annotated[str, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")] = "INFO",
 ) -> None:
     """Serve a site over OPC UA."""
@@ -25,9 +30,14 @@ def run(
     from opcua_bms.runtime.logs import configure
     from opcua_bms.runtime.loop import run as run_loop
     from opcua_bms.runtime.serve import Overrides, application, read, serve
+    from opcua_bms.runtime.source import Frames
 
+    if record is not None and replay is not None:
+        raise UsageError("--record and --replay exclude each other")
     configure(log_level)
     path = find(file or config, os.environ)
     site, document = read(path, Overrides(endpoint))
-    app = application(site, document, path.parent, demo_access=insecure_demo_access)
+    app = application(
+        site, document, path.parent, demo_access=insecure_demo_access, frames=Frames(record, replay, speed)
+    )
     run_loop(lambda stop: serve(app, stop, path.parent))

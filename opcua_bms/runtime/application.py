@@ -7,8 +7,6 @@ import time
 from collections.abc import Sequence
 
 from opcua_bms.acquire.acquisition import Acquisition, bound_slots
-from opcua_bms.acquire.modbus import ModbusLines
-from opcua_bms.acquire.pace import SystemPace
 from opcua_bms.acquire.settings import DeviceSettings
 from opcua_bms.alarms.engine import AlarmEngine
 from opcua_bms.alarms.plan import Device
@@ -20,6 +18,7 @@ from opcua_bms.reduce import Reducer
 from opcua_bms.reduce.reducer import ReduceSettings
 from opcua_bms.runtime.alarm_desk import AlarmDesk
 from opcua_bms.runtime.plant import Plant
+from opcua_bms.runtime.source import LiveSource, Source
 from opcua_bms.server.app import BmsServer, build_server
 from opcua_bms.server.app import Plant as ServedPlant
 from opcua_bms.ua.settings import ServerSettings
@@ -40,7 +39,10 @@ def alarm_engine(plant: Plant, rules: Sequence[Rule]) -> AlarmEngine:
 
 
 class Application:
-    """One site, from its devices to its clients; `journal` remembers its alarms, `history` its values."""
+    """One site, from its devices to its clients; `journal` remembers its alarms, `history` its values.
+
+    `source`: where frames come from, None: the real devices.
+    """
 
     def __init__(
         self,
@@ -49,6 +51,7 @@ class Application:
         settings: ServerSettings,
         journal: Journal,
         history: History | None = None,
+        source: Source | None = None,
     ) -> None:
         self.plant = plant
         self.history = history
@@ -58,7 +61,8 @@ class Application:
         reducing = ReduceSettings(scan.required_share, scan.least_share)
         self.engine = alarm_engine(plant, rules)
         self._bound = bound
-        self._pace = SystemPace()
+        self._source = source or LiveSource(plant.config.scan.period_s)
+        self._pace = self._source.pace
         pipeline = Pipeline(Reducer(plant.topology, plant.layout, bound, plant.steps, reducing), self.engine)
         self.alarms = AlarmDesk(pipeline, journal, self._pace)
         self.server: BmsServer | None = None
@@ -101,13 +105,12 @@ class Application:
     async def run(self, devices: Sequence[DeviceSettings] | None = None) -> None:
         """Scan and publish until cancelled; `devices` are the plant's own, at the addresses known by now."""
         plant, scan, pace = self.plant, self.plant.config.scan, self._pace
-        lines = ModbusLines(pace.monotonic)
         acquisition = Acquisition(
             devices or plant.devices,
             plant.topology,
             plant.layout,
             scan.period_s,
-            lambda device: lines.for_device(device, scan.period_s),
+            self._source.driver_for,
             pace,
             freeze_phase=scan.freeze_fraction,
             hard_limit_periods=int(scan.hard_limit_periods),
@@ -123,6 +126,7 @@ class Application:
         if self.history is not None:
             await self.history.close()
         await self.alarms.close()
+        self._source.close()
 
     def _on_image(self, image: Image) -> None:
         snapshot = self.alarms.advance(image)

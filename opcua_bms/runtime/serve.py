@@ -14,7 +14,7 @@ from opcua_bms.config.load import load
 from opcua_bms.config.models import Alarms, Config
 from opcua_bms.config.rules import rules_of
 from opcua_bms.document import Document
-from opcua_bms.journal import Retention, SqliteJournal
+from opcua_bms.journal import MemoryJournal, Retention, SqliteJournal
 from opcua_bms.model.image import DeviceState
 from opcua_bms.model.snapshot import Snapshot
 from opcua_bms.ports import Journal
@@ -25,6 +25,7 @@ from opcua_bms.runtime.notify import Systemd
 from opcua_bms.runtime.plant import build_plant
 from opcua_bms.runtime.ready import Ready
 from opcua_bms.runtime.security import Stores, server_settings
+from opcua_bms.runtime.source import Frames, source_of
 from opcua_bms.runtime.state import state_directory
 from opcua_bms.runtime.web import bind, front, shown
 
@@ -55,13 +56,20 @@ def application(
     demo_access: bool = False,
     journal: Journal | None = None,
     history_in_memory: bool = False,
+    frames: Frames = Frames(),  # noqa: B008 — frozen
 ) -> Application:
-    """Everything built and checked, nothing started. `journal`: other than the one of the configuration."""
+    """Everything built and checked, nothing started. `journal`: other than the one of the configuration.
+
+    Played back frames leave no trace: alarms and history of a replay are kept in memory.
+    """
     plant = build_plant(config, document, base)
     rules = rules_of(config, document)
     settings = server_settings(config.opcua, Stores.of(config.opcua, base, state_directory()), demo_access=demo_access)
+    source = source_of(frames, config.scan.period_s, [device.name for device in plant.devices])
+    if frames.replay is not None:
+        journal, history_in_memory = MemoryJournal(), True
     history = history_of(config.history, base, plant, in_memory=history_in_memory)
-    return Application(plant, rules, settings, journal or journal_of(config.alarms, base), history)
+    return Application(plant, rules, settings, journal or journal_of(config.alarms, base), history, source)
 
 
 def journal_of(alarms: Alarms, base: Path) -> SqliteJournal:

@@ -1,0 +1,326 @@
+"""Random faults on 20 simulated devices: what is published is never another value than the device's true one.
+
+    python benchmarks/random_faults.py [--seconds 1800] [--seed 1] [--devices 20]
+
+A seeded script breaks lines, frames, registers, sensors and heartbeats of the simulated plant, several at a time, and
+mends them again. Every scan, after the reduction:
+
+- each value that a device gives and whose quality says that it may be used is, to the last bit, what that device said
+  when it was measured; a value that may not be used is NaN,
+- conditions are raised only for clusters that were broken within the last seconds, and a cluster that was gone for
+  long enough had its loss of communication raised.
+
+Ends with 1 if one of these failed. The simulator, its truth and the program under test share one process and one
+clock; between them lie real sockets.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import random
+import sys
+import tempfile
+import time
+from collections import Counter, deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import structlog
+
+from opcua_bms.acquire.acquisition import Acquisition, bound_slots
+from opcua_bms.acquire.modbus import ModbusLines
+from opcua_bms.acquire.pace import SystemPace
+from opcua_bms.alarms.rules import Rule
+from opcua_bms.config.load import load
+from opcua_bms.config.rules import rules_of
+from opcua_bms.model.image import F64, U64, Image
+from opcua_bms.model.quality import IS_USABLE, Quality
+from opcua_bms.model.topology import ClusterShape, PackShape, StackShape, Topology
+from opcua_bms.pipeline import Pipeline
+from opcua_bms.reduce import Reducer
+from opcua_bms.runtime.application import alarm_engine
+from opcua_bms.runtime.plant import Plant, build_plant
+from opcua_bms.sim.simulator import Simulator, SimulatorSettings
+
+Slots = npt.NDArray[np.int64]
+PERIOD_S = 0.5
+TICK_S = 0.2
+TIMEOUT_S = 0.2
+MEMORY_S = 60.0
+AFTERMATH_S = 45.0
+"""conditions clear, and limits settle, so long after a fault has ended"""
+PACKS, CELLS, SENSORS = 4, 10, 4
+
+LINE = (
+    "no-comm",
+    "silent",
+    "slow 0.05",
+    "slow 3",
+    "drip 0.1",
+    "drip 2",
+    *(f"exception {code}" for code in range(1, 12)),
+    "illegal 1003 1",
+    "illegal 1000 7",
+    "illegal 5004 3",
+    "illegal 8 1",
+    "illegal 0 65536",
+    "garbage",
+    "short-frame",
+    "long-frame",
+    "wrong-transaction",
+    "wrong-unit",
+    "wrong-function",
+    "reset",
+)
+DATA = ("sensor-failed", "heartbeat-frozen", "frozen", "bit alarm_word 2")
+
+
+@dataclass
+class Truth:
+    """What every device said, tick by tick, as exactly as its registers can say it."""
+
+    simulator: Simulator
+    plant: Plant
+    ticks: deque[tuple[float, F64, U64]] = field(default_factory=deque)
+
+    def note(self) -> None:
+        """Keep the present moment."""
+        layout = self.plant.layout
+        values, bits = np.full(layout.n_numbers, np.nan), np.zeros(layout.n_words, np.uint64)
+        truth = self.simulator.truth
+        for device in self.plant.devices:
+            for plan in device.plans:
+                said = plan.codec.decode(plan.codec.encode(truth.values, truth.bits))
+                values[plan.codec.number_slots] = said.values
+                bits[plan.codec.word_indices] = said.bits
+        now = time.monotonic()
+        self.ticks.append((now, values, bits))
+        while self.ticks[0][0] < now - MEMORY_S:
+            self.ticks.popleft()
+
+    def differing(self, image: Image, slots: Slots) -> tuple[Slots, int]:
+        """(slots whose value no device said when they were measured, slots compared)."""
+        usable = slots[IS_USABLE[image.quality[slots]]]
+        measured = image.measured_s[usable]
+        wrong = []
+        n_numbers = image.layout.n_numbers
+        for moment in np.unique(measured):
+            own = usable[measured == moment]
+            numbers, words = own[own < n_numbers], own[own >= n_numbers] - n_numbers
+            right = np.zeros(own.size, bool)
+            # an answer is made when the request comes in and may take as long as the request's budget
+            for at, (_, values, bits) in enumerate(self.ticks):
+                ends = self.ticks[at + 1][0] if at + 1 < len(self.ticks) else np.inf
+                if self.ticks[at][0] <= moment and ends >= moment - TIMEOUT_S - 0.1:
+                    right[: numbers.size] |= image.values[numbers] == values[numbers]
+                    right[numbers.size :] |= image.bits[words] == bits[words]
+            wrong.append(own[~right])
+        return np.concatenate([np.zeros(0, np.int64), *wrong]), usable.size
+
+
+@dataclass
+class Report:
+    """What was seen."""
+
+    images: int = 0
+    compared: int = 0
+    usable: int = 0
+    possible: int = 0
+    faults: Counter[str] = field(default_factory=Counter)
+    counted: Counter[str] = field(default_factory=Counter)
+    transitions: int = 0
+    stalls: int = 0
+    """times when the machine did not let this process run for half of a request's budget: devices are missed then"""
+    wrong: list[str] = field(default_factory=list)
+
+    def fail(self, what: str) -> None:
+        if len(self.wrong) < 20:
+            print(f"WRONG: {what}", flush=True)
+        self.wrong.append(what)
+
+
+class Mischief:
+    """The seeded script: each cluster is broken now and then, for a while, in one way."""
+
+    def __init__(self, simulator: Simulator, rng: random.Random, report: Report) -> None:
+        self._simulator = simulator
+        self._rng = rng
+        self._report = report
+        n = simulator.topology.n_clusters
+        self._until = [0.0] * n
+        self._next = [time.monotonic() + 4 + rng.uniform(0, 10) for _ in range(n)]
+        self.last_s = [-np.inf] * n
+        """when each cluster was last broken"""
+        self.gone_since: dict[int, float] = {}
+        """clusters that do not answer at all, and since when"""
+
+    async def step(self) -> None:
+        """Break and mend what is due."""
+        now = time.monotonic()
+        for k in range(len(self._next)):
+            name = f"cluster{k + 1:02d}"
+            if self._until[k]:
+                self.last_s[k] = now
+                if now >= self._until[k]:
+                    self._until[k] = 0.0
+                    self.gone_since.pop(k, None)
+                    await self._simulator.clear(name)
+                    self._next[k] = now + self._rng.uniform(0.5, 20)
+            elif now >= self._next[k]:
+                fault = self._rng.choice(LINE if self._rng.random() < 0.75 else DATA)
+                target = name
+                if fault == "sensor-failed":
+                    target = f"{name}.pack{self._rng.randint(1, PACKS):02d}.cell{self._rng.randint(1, CELLS):02d}"
+                await self._simulator.inject([target, *fault.split()])
+                self._report.faults[fault.split()[0]] += 1
+                self.last_s[k] = now
+                self._until[k] = now + self._rng.uniform(0.1, 12)
+                if fault in ("no-comm", "silent"):
+                    self.gone_since[k] = now
+
+    async def mend(self) -> None:
+        """End everything."""
+        self.gone_since.clear()
+        await self._simulator.clear()
+
+
+def site(simulator: Simulator, folder: Path) -> tuple[Plant, Sequence[Rule]]:
+    """The configuration of a site of the simulated devices, as an engineer writes it, and its alarm rules."""
+    clusters = [a for a in simulator.addresses if a.cluster is not None]
+    lines = [
+        f"[scan]\nperiod_s = {PERIOD_S}\n[[stacks]]\nclusters = {len(clusters)}\npacks = {PACKS}\ncells = {CELLS}",
+        f"sensors = {SENSORS}\nseries = {PACKS * CELLS // 4}\nparallel = 4",
+    ]
+    for a in clusters:
+        assert a.cluster is not None
+        lines.append(
+            f'[[devices]]\nprofile = "cell-cluster"\nname = "{a.name}"\nport = {a.port}\nclusters = "{a.cluster + 1}"\n'
+            f"timeout_s = {TIMEOUT_S}"
+        )
+    path = folder / "site.toml"
+    path.write_text("\n".join(lines))
+    config, document = load(path, {})
+    return build_plant(config, document, folder), rules_of(config, document)
+
+
+async def run(seconds: float, seed: int, devices: int) -> Report:
+    report = Report()
+    shape = ClusterShape((PackShape(CELLS, SENSORS),) * PACKS, series=PACKS * CELLS // 4, parallel=4)
+    topology = Topology((StackShape((shape,) * devices),))
+    settings = SimulatorSettings(port=0, master=False, control=False, seed=seed)
+    simulator = Simulator(topology, settings)
+    await simulator.start()
+    with tempfile.TemporaryDirectory() as folder:
+        plant, rules = site(simulator, Path(folder))
+    truth = Truth(simulator, plant)
+    truth.note()
+    mischief = Mischief(simulator, random.Random(seed), report)
+    bound = np.flatnonzero(bound_slots(plant.devices, plant.layout))
+    engine = alarm_engine(plant, rules)
+    pipeline = Pipeline(
+        Reducer(plant.topology, plant.layout, bound_slots(plant.devices, plant.layout), plant.steps), engine
+    )
+    state = engine.initial(bytes(8))
+    sources = {f"Cluster{k + 1:02d}": k for k in range(devices)}
+    losses = {
+        sources[info.source.rpartition(".")[2]]: i
+        for i, info in enumerate(engine.infos)
+        if "communication" in info.id.lower() and info.source.rpartition(".")[2] in sources
+    }
+
+    def judge(image: Image) -> None:
+        nonlocal state
+        state, snapshot = pipeline.advance(state, image)
+        report.images += 1
+        wrong, compared = truth.differing(snapshot.plant, bound)
+        report.compared += compared
+        report.possible += bound.size
+        for slot in wrong[:3].tolist():
+            column = next(c for c in plant.layout.columns.values() if c.start <= slot < c.start + c.size)
+            quality = Quality(snapshot.plant.quality[slot]).name
+            report.fail(
+                f"scan {image.scan.counter}: {column.name}[{slot - column.start}] {quality} is not what was said"
+            )
+        numbers = bound[bound < plant.layout.n_numbers]
+        hidden = numbers[~IS_USABLE[snapshot.plant.quality[numbers]]]
+        if not np.isnan(snapshot.plant.values[hidden]).all():
+            report.fail(f"scan {image.scan.counter}: a bad value is shown")
+        now = image.scan.now_s
+        for t in snapshot.transitions:
+            report.transitions += 1
+            info = engine.infos[t.condition]
+            cluster = sources.get(info.source.rpartition(".")[2])
+            if cluster is not None and t.state.active and now - mischief.last_s[cluster] > AFTERMATH_S:
+                report.fail(f"scan {image.scan.counter}: false alarm {info.id}: {t.state.message}")
+        for cluster, since in mischief.gone_since.items():
+            condition = losses.get(cluster)
+            if condition is not None and now - since > 5 * PERIOD_S and not snapshot.conditions[condition].active:
+                report.fail(f"scan {image.scan.counter}: cluster {cluster + 1} is gone and no alarm says so")
+
+    pace = SystemPace()
+    lines = ModbusLines(pace.monotonic)
+    acquisition = Acquisition(
+        plant.devices, topology, plant.layout, PERIOD_S, lambda d: lines.for_device(d, PERIOD_S), pace
+    )
+    scanning = asyncio.create_task(acquisition.run(judge))
+    began = due = time.monotonic()
+    told = began
+    while not scanning.done():
+        now = time.monotonic()
+        if now - began < seconds:
+            await mischief.step()
+        elif now - began < seconds + 3:
+            await mischief.mend()
+        else:
+            break
+        await simulator.tick(TICK_S)
+        truth.note()
+        if now - told > 60:
+            told = now
+            print(f"{now - began:.0f} s: {report.images} scans, {sum(report.faults.values())} faults", flush=True)
+        due = max(due + TICK_S, time.monotonic())
+        await asyncio.sleep(due - time.monotonic())
+        if time.monotonic() - due > TIMEOUT_S / 2 or time.monotonic() - now > TICK_S + TIMEOUT_S / 2:
+            report.stalls += 1
+            mischief.last_s = [time.monotonic()] * devices
+    last = {d.name: d.driver.connected for d in acquisition.devices}
+    scanning.cancel()
+    (result,) = await asyncio.gather(scanning, return_exceptions=True)
+    if isinstance(result, Exception):
+        raise result
+    if not all(last.values()):
+        report.fail(f"not back after the faults: {[name for name, up in last.items() if not up]}")
+    for device in acquisition.devices:
+        report.counted.update(device.counters.faults)
+    await simulator.stop()
+    return report
+
+
+def main() -> int:
+    arguments = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    arguments.add_argument("--seconds", type=float, default=1800.0)
+    arguments.add_argument("--seed", type=int, default=1)
+    arguments.add_argument("--devices", type=int, default=20)
+    given = arguments.parse_args()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    logging.disable(logging.CRITICAL)
+    report = asyncio.run(run(given.seconds, given.seed, given.devices))
+    print(f"{report.images} scans of {given.devices} devices, seed {given.seed}")
+    print(f"faults: {dict(sorted(report.faults.items()))}")
+    print(f"counted: {dict(sorted(report.counted.items()))}")
+    share = report.compared / max(1, report.possible)
+    print(
+        f"{report.compared} usable values compared ({share:.1%} of all), {report.transitions} transitions of conditions"
+    )
+    print(f"stalls of the machine: {report.stalls}")
+    print(f"wrong: {len(report.wrong)}")
+    return 1 if report.wrong or not report.images else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
