@@ -33,7 +33,7 @@ def encode(values: Array, quality: U8) -> bytes:
     """values float64, float32 or uint64 [n, w], quality uint8[n, w]; n and w at least 1."""
     dtype = values.dtype.newbyteorder("<")
     v = np.ascontiguousarray(values.T, dtype)
-    q = np.ascontiguousarray(quality.T)
+    q = np.array(quality.T, np.uint8, order="C")  # a copy: it is written to below
     flags, nan_bits = 0, b""
     if dtype.kind == "f":
         nan = np.isnan(v)
@@ -94,9 +94,10 @@ def _integers(v: Array, decimals: int) -> I64 | None:
         scaled = np.rint(v.astype(np.float64) * power)
         if not (np.abs(scaled) < _EXACT).all():
             return None
-        back = (scaled / power).astype(v.dtype)
+        whole = scaled.astype(np.int64)
+        back = (whole / power).astype(v.dtype)
     bits = f"<u{v.dtype.itemsize}"
-    return scaled.astype(np.int64) if np.array_equal(back.view(bits), v.view(bits)) else None
+    return whole if np.array_equal(back.view(bits), v.view(bits)) else None
 
 
 def _differences(scaled: I64) -> tuple[int, bytes]:

@@ -59,6 +59,8 @@ class _Scan:
     cells: Frame | None
     cells_due: bool
     period_ns: int
+    lost: str = ""
+    """why scans before this one may be missing"""
 
 
 class HistoryStore:
@@ -262,10 +264,14 @@ class HistoryStore:
                 oldest = scan.cells.time_ns - round(self._keep.cells_in_memory_s * 1e9)
                 self._forget(self._recent, self._recent_shelf, self._recent.before(oldest), oldest)
         if len(self._backlog) >= self._keep.backlog:
+            self._write()
+        if len(self._backlog) >= self._keep.backlog:
             self._refused += 1
             self._lost_reason = self._error or "writing did not keep up"
             return
-        self._backlog.append(scan if scan.cells_due else _Scan(scan.summary, None, False, scan.period_ns))
+        cells = scan.cells if scan.cells_due else None
+        self._backlog.append(_Scan(scan.summary, cells, scan.cells_due, scan.period_ns, self._lost_reason))
+        self._lost_reason = "no scans"
 
     def _write(self) -> None:
         """As much of the backlog as the shelf takes."""
@@ -291,7 +297,7 @@ class HistoryStore:
         rows: list[tuple[Strip, Frame, list[Gap]]] = []
         last = {strip.track.name: strip.last_ns for strip in (self._summary, self._cells) if strip is not None}
         taken = 0
-        for scan in list(self._backlog)[:_BATCH]:
+        for scan in list(self._backlog)[: min(_BATCH, self._summary.room)]:
             back = last[self._summary.track.name]
             if back is not None and scan.summary.time_ns <= back:
                 if taken:
@@ -302,7 +308,7 @@ class HistoryStore:
             for strip, frame in ((self._summary, scan.summary), (self._cells, scan.cells)):
                 if strip is not None and frame is not None:
                     name = strip.track.name
-                    rows.append((strip, frame, self._gap(name == CELLS, last[name], frame.time_ns, scan.period_ns)))
+                    rows.append((strip, frame, self._gap(name == CELLS, last[name], frame.time_ns, scan)))
                     last[name] = frame.time_ns
             taken += 1
         frames = [(s.track.name, s.shape_numbers, f.time_ns, f.packed()) for s, f, _ in rows]
@@ -312,9 +318,9 @@ class HistoryStore:
         for _ in range(taken):
             self._backlog.popleft()
         self._written += taken
-        self._lost_reason = "no scans"
 
-    def _gap(self, cells: bool, last_ns: int | None, time_ns: int, period_ns: int) -> list[Gap]:
+    def _gap(self, cells: bool, last_ns: int | None, time_ns: int, scan: _Scan) -> list[Gap]:
+        period_ns = scan.period_ns
         if last_ns is None:
             return []
         if time_ns <= last_ns:
@@ -324,7 +330,7 @@ class HistoryStore:
         most_ns = usual_ns + 1.5 * period_ns + (usual_ns / 2 if cells else 0)
         if time_ns - last_ns <= max(most_ns, _MISSED * period_ns):
             return []
-        return [Gap((last_ns + usual_ns) // 1000 * 1000, time_ns, self._lost_reason, cells)]
+        return [Gap((last_ns + usual_ns) // 1000 * 1000, time_ns, scan.lost, cells)]
 
     def _close_full(self) -> None:
         """Make chunks and forget what is too old or too much; a shelf that refuses is asked again later."""

@@ -152,6 +152,11 @@ class Strip:
         """Whether a chunk should be made."""
         return len(self._state.frames) >= self.length
 
+    @property
+    def room(self) -> int:
+        """How many frames should still come before a chunk is made; at least one."""
+        return max(1, self.length - len(self._state.frames))
+
     def close_chunk(self) -> None:
         """Make a chunk of the frames. StorageError: they stay as they are."""
         frames = self._state.frames

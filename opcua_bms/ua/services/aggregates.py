@@ -173,6 +173,8 @@ class _Split:
     def outside(self) -> Bools:
         """Intervals before the first or after the last sample of all."""
         i = self.intervals
+        if not len(self.raw):
+            return np.ones(len(i), bool)
         if i.backward:
             return (i.edges[1:] < i.first) | (i.edges[:-1] >= i.last)
         return (i.edges[1:] <= i.first) | (i.edges[:-1] > i.last)
