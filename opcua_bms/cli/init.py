@@ -17,6 +17,12 @@ def run(
     ),
     unit: Annotated[int, typer.Option(help="Modbus unit id, of the first cluster.", min=0, max=255)] = 1,
     clusters: Annotated[int, typer.Option(help="Clusters (slots) of the stack.", min=1, max=1000)] = 20,
+    registers: Annotated[
+        Path | None, typer.Option(help="Register list (CSV, see docs/devices.md): write a profile of it instead.")
+    ] = None,
+    serves: Annotated[
+        str, typer.Option(help="With --registers: what one device is: cluster, stack or bms.")
+    ] = "cluster",
     output: Annotated[Path | None, typer.Option(help="File to write; default: standard output.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Write over an existing file.")] = False,
 ) -> None:
@@ -25,6 +31,9 @@ def run(
     from opcua_bms.config.plant import read_profile
     from opcua_bms.config.template import Wish, render
 
+    if registers is not None:
+        _write(_profile(registers, serves), output, force, "opcua-bms check --profile")
+        return
     host, port, per_port = parse(device, "--device")
     chosen = read_profile(profile, Path.cwd())
     if chosen.serves != "cluster" and per_port:
@@ -35,6 +44,31 @@ def run(
         if not per_port and unit + clusters - 1 > 255:
             raise UsageError(f"--unit: {clusters} units from {unit} end beyond 255; use HOST:PORT+ for a port each")
     text = render(Wish(chosen, profile, host, port, unit, clusters, per_port))
+    _write(text, output, force, "opcua-bms check")
+
+
+def _profile(registers: Path, serves: str) -> str:
+    """The profile of a register list."""
+    import re
+
+    from opcua_bms.errors import ConfigurationError
+    from opcua_bms.profiles.parse import parse_profile
+    from opcua_bms.profiles.register_list import Head, profile_of_list
+
+    if serves not in ("cluster", "stack", "bms"):
+        raise UsageError(f"--serves: must be cluster, stack or bms (got '{serves}')")
+    try:
+        text = registers.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"--registers: {registers} cannot be read: {error}") from None
+    name = re.sub(r"[^a-z0-9]+", "-", registers.stem.lower()).strip("-") or "device"
+    made = profile_of_list(text, str(registers), Head(name, serves))
+    parse_profile(made.encode(), f"profile of {registers}")
+    return made
+
+
+def _write(text: str, output: Path | None, force: bool, check: str) -> None:
+    """To the file, which must not be there yet, or to standard output."""
     if output is None:
         typer.echo(text, nl=False)
         return
@@ -44,4 +78,4 @@ def run(
         output.write_text(text, encoding="utf-8")
     except OSError as error:
         raise PermissionDeniedError(f"--output: {output} cannot be written: {error.strerror}") from None
-    typer.echo(f"wrote {output}; next: opcua-bms check {output}")
+    typer.echo(f"wrote {output}; next: {check} {output}")
