@@ -76,8 +76,8 @@ def _summary(plant: Plant) -> dict[str, Any]:
             else (device.connection.place),
             "unit": device.unit,
             "clusters": [c + 1 for c in placed.clusters],
-            "requests": len(device.plan.requests),
-            "registers": device.plan.n_words,
+            "requests": sum(len(plan.requests) for plan in device.plans),
+            "registers": sum(plan.n_words for plan in device.plans),
         }
         for device, placed in zip(plant.devices, plant.placed, strict=True)
     ]
@@ -99,7 +99,8 @@ def _summary(plant: Plant) -> dict[str, Any]:
                     "unit": r.unit,
                     "access": r.access,
                 }
-                for r in registers(device.plan)
+                for plan in device.plans
+                for r in registers(plan)
             ],
         )
     return {
