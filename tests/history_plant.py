@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import bms_plant
 import numpy as np
+import numpy.typing as npt
 
 from opcua_bms.history import HistoryStore, Keep, MemoryShelf
-from opcua_bms.history.shelf import Shelf
+from opcua_bms.history.codec import encode, encode_times
+from opcua_bms.history.shelf import NewChunk, Shelf
+from opcua_bms.history.tracks import SCAN, tracks_of
 from opcua_bms.model.image import Image, ScanInfo
 from opcua_bms.model.layout import Layout
 from opcua_bms.model.quality import IS_BAD, Quality
@@ -19,6 +23,7 @@ from opcua_bms.model.topology import Topology
 
 START_NS = 1_800_000_000_000_000_000
 SECOND_NS = 1_000_000_000
+Array = npt.NDArray[Any]
 Fill = Callable[[int, Image], None]
 """Changes image number k before it is frozen."""
 
@@ -31,6 +36,7 @@ class Past:
     store: HistoryStore
     layout: Layout
     counter: int = 0
+    period_s: float = 1.0
 
     @classmethod
     def of(cls, topology: Topology, shelf: Shelf | None = None, keep: Keep | None = None) -> Past:
@@ -40,7 +46,7 @@ class Past:
     def image(self, time_ns: int, fill: Fill | None = None) -> Image:
         """All values are the number of the scan plus a thousandth of their slot; words have bit 0 set in odd scans."""
         k = self.counter
-        scan = ScanInfo(k, float(k), time_ns, 1.0)
+        scan = ScanInfo(k, float(k), time_ns, self.period_s)
         image = Image.blank(self.layout, scan, Quality.GOOD)
         image.values[:] = np.round(k + np.arange(self.layout.n_numbers) / 1000, 3)
         image.bits[:] = k % 2
@@ -71,6 +77,19 @@ class Past:
         """One value of a column."""
         start = self.layout[column].start + instance
         return slice(start, start + 1)
+
+
+def fill(
+    shelf: Shelf, topology: Topology, column: str, values: Array, quality: Array, step_ns: int = SECOND_NS
+) -> None:
+    """Put a long past of one summary column on a shelf, from START_NS on; values and quality [n, instances]."""
+    track, _ = tracks_of(topology, Layout.of(topology))
+    group = next(g for g in shelf.number(track.groups) if g.column == column)
+    for low in range(0, len(values), 600):
+        part = slice(low, low + 600)
+        times = START_NS + np.arange(low, min(low + 600, len(values))) * step_ns
+        blocks = [(group.number, encode(values[part], quality[part]))]
+        shelf.add_chunk(NewChunk(SCAN, times, encode_times(times), blocks, 0))
 
 
 SMALL = bms_plant.RAGGED
