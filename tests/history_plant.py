@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import bms_plant
 import numpy as np
 import numpy.typing as npt
 
@@ -19,7 +18,7 @@ from opcua_bms.model.image import Image, ScanInfo
 from opcua_bms.model.layout import Layout
 from opcua_bms.model.quality import IS_BAD, Quality
 from opcua_bms.model.snapshot import Snapshot
-from opcua_bms.model.topology import Topology
+from opcua_bms.model.topology import ClusterShape, PackShape, StackShape, Topology
 
 START_NS = 1_800_000_000_000_000_000
 SECOND_NS = 1_000_000_000
@@ -92,4 +91,11 @@ def fill(
         shelf.add_chunk(NewChunk(SCAN, times, encode_times(times), blocks, 0))
 
 
-SMALL = bms_plant.RAGGED
+SMALL = Topology(
+    (
+        StackShape(
+            (ClusterShape((PackShape(3, 2), PackShape(2, 1))), ClusterShape((PackShape(1, 1),)), ClusterShape(()))
+        ),
+        StackShape((ClusterShape((PackShape(2, 0), PackShape(2, 3))),)),
+    )
+)
