@@ -1,7 +1,7 @@
 """Makes the helper modules in this folder importable, and keeps the group `system` honest.
 
 A test marked `system("libmodbus")` wants a component that neither PyPI nor npm serves. Where it is missing the test
-is skipped and named at the end with the Debian packages it wants; with OPCUA_BMS_TEST_SYSTEM=1 it fails instead.
+is skipped and named at the end with the Debian packages it wants; with TEST_SYSTEM=1 it fails instead.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ COMPONENTS: dict[str, tuple[Callable[[], bool], str]] = {
         lambda: bool(ctypes.util.find_library("modbus") and shutil.which("gcc") and shutil.which("pkg-config")),
         "libmodbus-dev gcc pkg-config",
     ),
+    "chromium": (lambda: shutil.which("chromium") is not None, "chromium"),
 }
 """Component → is it here, and the Debian packages that bring it."""
 NOT_RUN: dict[str, list[str]] = {}
@@ -38,7 +39,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             present, packages = COMPONENTS[component]
             if present():
                 continue
-            if os.environ.get("OPCUA_BMS_TEST_SYSTEM"):
+            if os.environ.get("TEST_SYSTEM"):
                 pytest.fail(f"{component} is missing: apt-get install {packages}", pytrace=False)
             NOT_RUN.setdefault(packages, []).append(item.nodeid)
             pytest.skip(f"group system: wants {packages}")

@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 from asyncua import ua
 from asyncua.client.client import Client
+from asyncua.ua.attribute_ids import AttributeIds as A
 from crawl_asyncua import crawl
 from program import Program, running
 
@@ -68,6 +69,11 @@ def nodes(found: Found) -> dict[str, Any]:
     }
 
 
+def lasting(row: Any) -> dict[str, Any]:
+    """What does not depend on the moment."""
+    return {name: what for name, what in row.items() if name != "status"}
+
+
 @pytest.mark.parametrize("client", ["open62541", "node-opcua", "asyncua"])
 def test_every_reference_leads_to_what_it_says(crawls: dict[str, Found], client: str) -> None:
     """Strict clients give up at the first unknown node, missing name or class that differs from the reference."""
@@ -82,7 +88,7 @@ def test_all_clients_see_the_same(crawls: dict[str, Found]) -> None:
         assert other["namespaces"] == first["namespaces"]
         mine, theirs = nodes(first), nodes(other)
         assert mine.keys() == theirs.keys()
-        assert [(key, mine[key], theirs[key]) for key in mine if mine[key] != theirs[key]][:5] == []
+        assert [(mine[key], theirs[key]) for key in mine if lasting(mine[key]) != lasting(theirs[key])][:5] == []
 
 
 async def test_every_variable_says_what_it_is(demo: Program, crawls: dict[str, Found]) -> None:
@@ -113,14 +119,21 @@ async def test_every_variable_says_what_it_is(demo: Program, crawls: dict[str, F
     assert analog > 200
 
 
-def test_every_value_of_a_healthy_plant_is_good(crawls: dict[str, Found]) -> None:
+async def test_every_value_of_a_healthy_plant_is_good(demo: Program, crawls: dict[str, Found]) -> None:
     """A value that nobody can read in the demo is missing from the product."""
     others = {key: row["status"] for key, row in nodes(crawls["node-opcua"]).items() if row.get("status")}
     places = {key for key, status in others.items() if status == BAD_NOT_SUPPORTED}
     states = {key for key, status in others.items() if status == BAD_STATE_NOT_ACTIVE}
-    assert places | states == others.keys()
-    assert all(".Reported." in key and key.endswith("Index") for key in places), "places that the master does not tell"
+    unknown = (".Reported.", "Index"), (".Diagnostics.", ".ClockOffset")  # the master tells no cell, nobody a clock
+    assert {key for key in places if not any(part in key and key.endswith(end) for part, end in unknown)} == set()
     assert all(".LimitState.CurrentState" in key for key in states), "Part 9 §5.8.12: no limit is exceeded"
+    left = [key.removeprefix(SITE) for key in others.keys() - places - states]
+    async with Client(endpoint(demo)) as client, asyncio.timeout(20):
+        while left:  # on a busy machine a scan may be missed: then the next one brings the value
+            wanted = [ua.NodeId(ua.String(key.removeprefix("s=")), ua.Int16(3)) for key in left]
+            found: list[Any] = list(await client.uaclient.read_attributes(wanted, A.Value))
+            left = [key for key, value in zip(left, found, strict=True) if not value.StatusCode.is_good()]
+            await asyncio.sleep(0.2)
 
 
 async def test_node_ids_outlive_a_restart(demo: Program, crawls: dict[str, Found]) -> None:

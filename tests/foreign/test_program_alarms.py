@@ -23,7 +23,7 @@ Events = dict[str, list[dict[str, Any]]]
 def site(devices: list[dict[str, Any]]) -> str:
     """A configuration of the simulated plant with short delays."""
     lines = [
-        "[site]\nname = 'Alarms'\n[scan]\nperiod_s = 0.2",
+        "[site]\nname = 'Alarms'\n[scan]\nperiod_s = 1.0",
         "[[stacks]]\nclusters = 2\npacks = 2\nseries = 20\nparallel = 4",
     ]
     for d in devices:
@@ -53,9 +53,9 @@ async def events(tmp_path_factory: pytest.TempPathFactory, node: Callable[..., A
                 for words in ("cluster02.pack01.cell05 voltage 3.70", "master bit alarm_word 16"):
                     code, _, err = await simulator.run("fault", "inject", *words.split())
                     assert code == 0, err
-                await asyncio.sleep(DELAY_S + 1)
+                await asyncio.sleep(DELAY_S + 3)
                 assert (await simulator.run("fault", "clear"))[0] == 0
-                await asyncio.sleep(DELAY_S + 1)
+                await asyncio.sleep(DELAY_S + 3)
             finally:
                 finished.touch()
             told: Events = (await client)["events"]

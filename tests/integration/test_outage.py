@@ -12,7 +12,7 @@ import pytest
 from program import Program, running
 from scan_recorder import Recorder, Sample, recording
 
-PERIOD_S = 0.5
+PERIOD_S = 1.0
 SERVER = "i=2253"
 GOOD, LAST_USABLE, NO_COMMUNICATION = 0, 0x408F0000, 0x80310000
 LEAVES = ("Pack01.Cell01.Voltage", "Pack02.Sensor03.Temperature", "Voltage", "MaxCellVoltage", "CellVoltages")
