@@ -88,10 +88,10 @@ class Wire:
         activation.Parameters.UserIdentityToken = ua.AnonymousIdentityToken(PolicyId=tokens[0].PolicyId)
         self.request(activation)
 
-    def encoded(self, request: Any) -> bytes:
-        """A request of this session as `send` wants it."""
+    def encoded(self, request: Any, timeout_ms: int = 60_000) -> bytes:
+        """A request of this session as `send` wants it; 0: the server may take any time."""
         request.RequestHeader.AuthenticationToken = self._authentication
-        request.RequestHeader.TimeoutHint = 60_000
+        request.RequestHeader.TimeoutHint = timeout_ms
         return struct_to_binary(request)
 
     def send(self, body: bytes) -> None:
@@ -221,7 +221,7 @@ class Monitor:
         self.wire = Wire(url, session_ms)
         self._values = np.zeros(len(nodes))
         self.subscription = self.wire.subscribe(nodes, interval_ms, lifetime)
-        empty = self.wire.encoded(ua.PublishRequest())
+        empty = self.wire.encoded(ua.PublishRequest(), timeout_ms=0)
         self._publish = empty[:-4]
         for _ in range(PUBLISH_REQUESTS):
             self.wire.send(empty)
