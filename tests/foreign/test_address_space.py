@@ -27,7 +27,7 @@ BAD_NOT_SUPPORTED, BAD_STATE_NOT_ACTIVE = 0x803D0000, 0x80BF0000
 SESSIONS = "i=3706"
 """SessionsDiagnosticsSummary: who is connected differs from client to client."""
 
-pytestmark = [pytest.mark.integration, pytest.mark.foreign]
+pytestmark = [pytest.mark.integration, pytest.mark.foreign, pytest.mark.timeout(240)]
 Found = dict[str, Any]
 
 
