@@ -119,6 +119,8 @@ class ConditionPlant:
         self.cell_voltage(3.3)
         counter = self.state.counter
         self.state = dataclasses.replace(self.engine.initial(b"\x07" * 8), counter=counter)
+        if self.server is not None and self.server.publisher.on_first is not None:
+            self.server.publisher.on_first(self.state.conditions)
         self.scan()
 
 

@@ -37,9 +37,13 @@ class AlarmMetrics:
         self._unacked: dict[tuple[int, bytes], int] = {}
         self._seconds: deque[list[int]] = deque()
         """[second, alarms in it], of one window"""
+        self._within = 0
+        """their sum"""
 
     def seed(self, conditions: Sequence[ConditionState]) -> None:
         """What is active or unacknowledged when the server starts."""
+        self._active.clear()
+        self._unacked.clear()
         for c, state in enumerate(conditions):
             if state.active:
                 self._active[c] = state.active_since_ns
@@ -71,6 +75,7 @@ class AlarmMetrics:
         self.start_ns, self.alarms = now_ns, 0
         self._longest_active_ns = self._longest_unacked_ns = self._highest_rate = 0
         self._seconds.clear()
+        self._within = 0
 
     def maximum_active_ms(self, now_ns: int) -> float:
         """The longest that any alarm has been active, those that still are among them."""
@@ -83,7 +88,7 @@ class AlarmMetrics:
     def current_rate(self, now_ns: int) -> float:
         """Alarms within the last ten minutes."""
         self._forget(now_ns)
-        return float(sum(n for _, n in self._seconds))
+        return float(self._within)
 
     def maximum_rate(self) -> float:
         """The most alarms within ten minutes since the start."""
@@ -107,12 +112,13 @@ class AlarmMetrics:
         else:
             self._forget(time_ns)
             self._seconds.append([second, 1])
-        self._highest_rate = max(self._highest_rate, sum(n for _, n in self._seconds))
+        self._within += 1
+        self._highest_rate = max(self._highest_rate, self._within)
 
     def _forget(self, now_ns: int) -> None:
         oldest = now_ns // 1_000_000_000 - _WINDOW_S
         while self._seconds and self._seconds[0][0] <= oldest:
-            self._seconds.popleft()
+            self._within -= self._seconds.popleft()[1]
 
 
 _Get = Callable[[AlarmMetrics, int], Any]

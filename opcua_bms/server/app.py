@@ -6,7 +6,6 @@ import gc
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import cast
 
 from asyncua import ua
 from asyncua.server.address_space import AttributeValue
@@ -36,7 +35,6 @@ from opcua_bms.server.space import NOTIFIERS, SpaceBuilder
 from opcua_bms.server.values import data_value
 from opcua_bms.ua.server import UaServer
 from opcua_bms.ua.services.conditions import ConditionServices
-from opcua_bms.ua.services.subscription import Subscriptions
 from opcua_bms.ua.settings import ServerSettings
 from opcua_bms.ua.space.instances import InstanceSpace
 from opcua_bms.ua.store import ValueStore
@@ -151,13 +149,16 @@ async def _build(
     store = ValueStore(layout.n_numbers, layout.size)
     publisher = Publisher(store)
 
+    def now_ns() -> int:
+        return publisher.now_ns or plant.started_ns
+
     def latest() -> Snapshot | None:
         return publisher.latest
 
     plan = instance_plan(plant.topology, plant.word_labels, plant.provided, plant.devices, plant.infos)
     conditions = ConditionBook(plan, plant.infos, names, publisher, plant.max_shelving_s)
     health = HealthBook(plant.topology, layout, tuple(plant.infos), latest)
-    summary = AlarmSummary(plant.topology, plant.infos, publisher)
+    summary = AlarmSummary(plant.topology, plant.infos, now_ns)
     kept = health.readers() | diagnostics.readers(latest) | summary.readers()
     configurations = None
     if history is not None:
@@ -167,18 +168,24 @@ async def _build(
     families = SpaceBuilder(plan, layout, names, kept, plant.started_ns, configurations).families()
     families += conditions.families(lambda node: _value_of(server, node))
     metrics = AlarmMetrics(plant.started_ns)
-    families.append(metrics_family(metrics, lambda: publisher.now_ns or plant.started_ns, names))
+    families.append(metrics_family(metrics, now_ns, names))
     space = server.attach(store, families, site, NOTIFIERS)
-    events = cast(Subscriptions, server.iserver.subscription_service)
+    events = server.iserver.subscription_service
 
     def tell(transition: Transition) -> None:
         metrics.note(transition)
+        summary.note(transition)
         events.emit(conditions.event(transition))
 
     publisher.on_transition = tell
-    publisher.on_first = metrics.seed
+
+    def begin(states: Sequence[ConditionState]) -> None:
+        metrics.seed(states)
+        summary.seed(states)
+
+    publisher.on_first = begin
     ConditionServices(server.iserver, PlantConditions(conditions, operations))
-    reset = ResetMetrics(metrics, lambda: publisher.now_ns or plant.started_ns, names)
+    reset = ResetMetrics(metrics, now_ns, names)
     server.iserver.method_service.bind(standard(ObjectIds.AlarmMetricsType_Reset), reset.call)
     _show_service_level(server, publisher)
     return BmsServer(server, names, store, space, publisher, conditions)

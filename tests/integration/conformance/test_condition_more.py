@@ -192,6 +192,29 @@ async def test_metrics_of_the_plant(
     assert await client.call(standard(Ids.AlarmMetricsType), Ids.AlarmMetricsType_Reset) == C.BadNodeIdInvalid
 
 
+async def test_a_flood_that_a_queue_cannot_hold(
+    running: tuple[BmsServer, ConditionPlant], plant: ConditionPlant
+) -> None:
+    """Without it a slow client loses alarms and does not know (Part 5 §6.4.34, Part 9 §4.5)."""
+    overflow, begin = standard(Ids.EventQueueOverflowEventType), standard(Ids.RefreshStartEventType)
+    async with session(running[0].endpoint_url) as wire:
+        narrow = await AlarmClient.at(wire, SERVER, 20)
+        for bit in range(64):
+            plant.bit("bms.alarm_word", bit, on=True)
+        raised = plant.scan()
+        assert len(raised) == 64
+        assert await narrow.refresh() == 0
+        told = []
+        while (event := await narrow.event())["EventType"] != begin:
+            told.append(event["EventType"])
+        assert overflow in told
+        assert len(told) < 30
+        listed = []
+        while (event := await narrow.event())["EventType"] != standard(Ids.RefreshEndEventType):
+            listed.append(event["ConditionName"])
+    assert sorted(n for n in listed if n) == sorted(id_.rpartition(".")[2] for id_, _ in raised)
+
+
 def audit_filter() -> ua.EventFilter:
     """Fields of AuditConditionEventType and its subtypes, of such events alone."""
     names = ("EventType", "SourceNode", "SourceName", "Status", "ClientUserId", "MethodId", "ConditionEventId")

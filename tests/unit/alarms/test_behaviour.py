@@ -333,7 +333,9 @@ def test_a_flood_is_counted_and_nothing_is_dropped() -> None:
     plant.now_s += 590
     plant.now_ns += 590_000_000_000
     assert plant.scans(20) == [(9, "BMS.Alarms.AlarmFlood", What.CLEARED)]
-    assert plant.of("BMS.Alarms.AlarmFlood").message == "Alarm flood cleared after 10 min: 31 alarms in all", "itself among them"
+    assert plant.of("BMS.Alarms.AlarmFlood").message == "Alarm flood cleared after 10 min: 31 alarms in all", (
+        "itself among them"
+    )
 
 
 def test_a_flood_counts_on_while_it_lasts() -> None:

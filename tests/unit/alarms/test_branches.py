@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from alarm_plant import Plant, small_topology
 from hypothesis import given, settings
@@ -30,6 +32,8 @@ class Branching:
         self.plant = Plant(QUIET, TOPOLOGY, word_bits=2, branches=True)
         self.plant.scan()
         self.seen: list[Transition] = []
+        self.journal: dict[str, Any] = {}
+        self.header = self.plant.engine.header(self.plant.state)
 
     @property
     def state(self) -> ConditionState:
@@ -37,18 +41,26 @@ class Branching:
 
     def fault(self, on: bool) -> None:
         self.plant.bit("cluster.fault_word", 0, on)
-        self.seen += self.plant.transitions()
+        self._note(self.plant.transitions())
 
     def do(self, command: Command, event_id: bytes, comment: str | None = None) -> Result:
         result, transitions = self.plant.do(FAULT, command, event_id=event_id, comment=comment, user="olga")
-        self.seen += transitions
+        self._note(transitions)
         return result
+
+    def _note(self, transitions: Sequence[Transition]) -> None:
+        """What a journal does: the row of each condition that made a transition, and the header."""
+        engine, state = self.plant.engine, self.plant.state
+        self.seen += transitions
+        for t in transitions:
+            self.journal[t.info.id] = json.loads(json.dumps(engine.row(state, t.condition)))
+        if transitions:
+            self.header = json.loads(json.dumps(engine.header(state)))
 
     def restart(self) -> None:
         """From what a journal keeps."""
-        engine, plant = self.plant.engine, self.plant
-        header, rows = json.loads(json.dumps([engine.header(plant.state), engine.rows(plant.state)]))
-        plant.state = engine.restore(header, rows, plant.now_s, plant.now_ns)
+        plant = self.plant
+        plant.state = plant.engine.restore(self.header, self.journal.values(), plant.now_s, plant.now_ns)
 
 
 def test_the_sequence_with_branches() -> None:
