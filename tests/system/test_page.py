@@ -1,0 +1,239 @@
+"""The page in a real browser."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright, expect
+from program import free_port
+from web_demo import PERIOD_S, Demo, web_demo
+
+pytestmark = [pytest.mark.integration, pytest.mark.system("chromium")]
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+COLOURFULNESS = """() => {
+    const heat = document.getElementById('heat'), copy = document.createElement('canvas');
+    [copy.width, copy.height] = [heat.width, heat.height];
+    const pen = copy.getContext('2d', { willReadFrequently: true });
+    pen.drawImage(heat, 0, 0);
+    return [0.1, 0.6].map(top => {
+        const { data } = pen.getImageData(60, top * copy.height, 200, 0.3 * copy.height);
+        let sum = 0;
+        for (let i = 0; i < data.length; i += 4)
+            sum += Math.max(data[i], data[i + 1], data[i + 2]) - Math.min(data[i], data[i + 1], data[i + 2]);
+        return sum / (data.length / 4);
+    });
+}"""
+"""Mean difference of the channels in a part of the first cluster's half of the map, and of the second's."""
+SIZES = {"control room": (1920, 1080), "notebook": (1366, 768), "phone": (390, 844)}
+
+
+@pytest_asyncio.fixture(scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    async with async_playwright() as playwright:
+        found = await playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
+        yield found
+        await found.close()
+
+
+@pytest_asyncio.fixture(scope="module")
+async def demo(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Demo]:
+    async with web_demo(tmp_path_factory.mktemp("demo")) as running:
+        yield running
+
+
+class Errors:
+    """What the console and scripts complain about."""
+
+    def __init__(self, page: Page) -> None:
+        self.found: list[str] = []
+        page.on("console", self._console)
+        page.on("pageerror", lambda error: self.found.append(str(error)))
+
+    def _console(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            self.found.append(message.text)
+
+
+async def open_page(browser: Browser, url: str, size: str = "notebook") -> tuple[Page, Errors]:
+    width, height = SIZES[size]
+    page = await browser.new_page(viewport={"width": width, "height": height})
+    errors = Errors(page)
+    await page.goto(url)
+    await expect(page.locator("#link")).to_have_attribute("data-state", "live", timeout=10_000)
+    await page.wait_for_selector("body[data-scan]")
+    return page, errors
+
+
+async def login(page: Page, password: str) -> None:
+    await page.click("#login")
+    await page.fill("#user", "operator")
+    await page.fill("#password", password)
+    await page.click("#login-form button[type=submit]")
+    await expect(page.locator("#login")).to_have_text("Log out operator")
+
+
+async def test_values_on_the_page_equal_the_snapshot(browser: Browser, demo: Demo) -> None:
+    """A page that shows something else than the plant is worse than none. Both are read within one scan."""
+    page, errors = await open_page(browser, demo.url)
+    async with httpx.AsyncClient(base_url=demo.url) as client:
+        for _ in range(20):
+            snapshot = (await client.get("/api/snapshot?cells=false")).json()
+            shown = await page.evaluate(
+                """() => [document.body.dataset.scan,
+                    [...document.querySelectorAll('[data-path]')].map(b => [b.dataset.path, b.innerText.trim()])]"""
+            )
+            if int(shown[0]) == snapshot["scan"]["counter"]:
+                break
+            await page.wait_for_timeout(1000 * PERIOD_S / 3)
+        else:
+            pytest.fail("never the same scan")
+    compared = 0
+    for path, text in shown[1]:
+        number = re.match(r"-?[\d.]+", text)
+        wanted = snapshot["values"][path]["value"]
+        assert number, f"{path}: {text!r} instead of {wanted}"
+        places = len(number[0].partition(".")[2])
+        scale = 1000 if path.endswith("CellVoltageSpread") else 1
+        assert abs(float(number[0]) - wanted * scale) <= 0.5001 * 10**-places, f"{path}: {text!r} instead of {wanted}"
+        compared += 1
+    assert compared >= 6 + 5 + 2 * 7
+    assert errors.found == []
+    await page.close()
+
+
+async def test_a_fault_appears_is_acknowledged_and_goes(browser: Browser, demo: Demo) -> None:
+    """Within two periods the page shows what the register says; the alarm follows its own delay; Acknowledge works."""
+    page, errors = await open_page(browser, demo.url)
+    await login(page, demo.password)
+    highest = page.locator("#extremes [data-path='BMS.MaxCellVoltage'] .num")
+    await demo.fault("cluster02.pack01.cell03", "voltage", "3.70")
+    injected = time.monotonic()
+    await expect(highest).to_have_text("3.700", timeout=5_000)
+    assert time.monotonic() - injected <= 2 * PERIOD_S + 0.5
+    await expect(page.locator("#extremes")).to_contain_text("Cluster02 Pack01 Cell03")
+    await page.click(".tabs a[href='#alarms']")
+    row = page.locator("#alarm-table tr[data-id='BMS.Stack1.Cluster02.Alarms.CellVoltage']")
+    await expect(row).to_contain_text("Cell over-voltage Cluster02 Pack01 Cell03", timeout=10_000)
+    await expect(row).to_have_attribute("data-acked", "false")
+    await row.locator("button[data-command=Acknowledge]").click()
+    await page.fill("#act-comment", "on my way")
+    await page.click("#act-do")
+    await expect(row).to_have_attribute("data-acked", "true", timeout=2_000)
+    await expect(row).to_contain_text("on my way")
+    await row.locator("button[data-command=TimedShelve]").click()
+    await page.click("#act-do")
+    await expect(row).to_have_count(0)
+    await page.click("button[data-show=shelved]")
+    await expect(row).to_contain_text("shelved until")
+    await demo.fault("clear")
+    await page.click(".tabs a[href='#overview']")
+    await expect(highest).not_to_have_text("3.700", timeout=5_000)
+    assert errors.found == []
+    await page.close()
+
+
+async def test_a_silent_cluster_looks_silent(browser: Browser, demo: Demo) -> None:
+    """No value must look like a low one; the reason stands on the status view."""
+    page, errors = await open_page(browser, demo.url)
+    await demo.fault("cluster01", "no-comm")
+    row = page.locator("#clusters tr[data-cluster='BMS.Stack1.Cluster01']")
+    await expect(row).to_contain_text("offline", timeout=10_000)
+    await expect(row.locator("[data-path$='MaxCellVoltage'] .num")).to_have_text("–")
+    await expect(page.locator("#clusters [data-path$='Cluster02.MaxCellVoltage'] .num")).to_have_text(
+        re.compile(r"3\.\d+")
+    )
+    silent, speaking = await page.evaluate(COLOURFULNESS)
+    assert silent < 35 < 50 < speaking, "hatched in grey, not coloured like a low voltage"
+    await page.click(".tabs a[href='#status']")
+    await expect(page.locator("#findings")).to_contain_text("Device cluster01", timeout=8_000)
+    await expect(page.locator("#findings li", has_text="Device cluster01")).to_contain_text("does not answer")
+    await demo.fault("clear")
+    await page.click(".tabs a[href='#overview']")
+    await expect(row).to_contain_text("online", timeout=10_000)
+    assert errors.found == []
+    await page.close()
+
+
+async def test_the_map_can_be_read_with_keys_and_leads_to_a_trend(browser: Browser, demo: Demo) -> None:
+    """Whoever has no mouse, or no eyes for a canvas, finds place, value, quality and age as text."""
+    page, errors = await open_page(browser, demo.url)
+    await page.focus("#heat")
+    await page.keyboard.press("ArrowRight")
+    await page.keyboard.press("ArrowRight")
+    await expect(page.locator("#readout")).to_have_text(
+        re.compile(r"Cluster01 Pack01 Cell02: 3\.\d{3} V, good, 0\.\d s old")
+    )
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#view-trends")).to_be_visible()
+    await expect(page.locator("#chosen")).to_contain_text("Cell02 · Voltage")
+    await expect(page.locator("#trend-main canvas")).to_be_visible()
+    await expect(page.locator("#trend-problem")).to_have_text("")
+    assert errors.found == []
+    await page.close()
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_nothing_overflows_and_nothing_jumps(browser: Browser, demo: Demo, size: str) -> None:
+    """A page that scrolls sideways on a phone, or moves while one aims at a button, is not calm."""
+    page, errors = await open_page(browser, demo.url, size)
+    await page.wait_for_timeout(1000)
+    await page.evaluate(
+        """() => {
+            window.shift = 0;
+            new PerformanceObserver(list => { for (const e of list.getEntries()) shift += e.value; })
+                .observe({ type: 'layout-shift' });
+        }"""
+    )
+    await page.wait_for_timeout(3000 * PERIOD_S)
+    for view in ("overview", "alarms", "trends", "status"):
+        if view == "overview":
+            assert await page.evaluate("window.shift") < 0.02
+        await page.click(f".tabs a[href='#{view}']")
+        await expect(page.locator(f"#view-{view}")).to_be_visible()
+        assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), view
+    assert errors.found == []
+    await page.close()
+
+
+async def test_every_control_has_a_name(browser: Browser, demo: Demo) -> None:
+    """A screen reader says what a button does, or the button is not there."""
+    page, _ = await open_page(browser, demo.url)
+    nameless = await page.evaluate(
+        """() => [...document.querySelectorAll('button, input, select, a, canvas[tabindex], [role=region]')]
+            .filter(e => e.checkVisibility())
+            .filter(e => !(e.innerText?.trim() || e.getAttribute('aria-label') || e.labels?.length))
+            .map(e => e.outerHTML.slice(0, 80))"""
+    )
+    assert nameless == []
+    await page.close()
+
+
+async def test_the_page_comes_back_after_a_restart(browser: Browser, tmp_path: Path) -> None:
+    """Nobody walks to every screen in the plant after an update; and stale values look stale meanwhile."""
+    port = free_port()
+    async with web_demo(tmp_path / "first", port) as first:
+        page, _ = await open_page(browser, first.url)
+    await expect(page.locator("#link")).to_have_attribute("data-state", "lost", timeout=5_000)
+    await expect(page.locator("#link-text")).to_contain_text("connection lost, values of")
+    async with web_demo(tmp_path / "second", port) as second:
+        await expect(page.locator("#link")).to_have_attribute("data-state", "live", timeout=15_000)
+        errors = Errors(page)
+        await login(page, second.password)
+        await expect(page.locator("#facts [data-path='BMS.BusVoltage'] .num")).to_have_text(re.compile(r"\d+\.\d"))
+        assert errors.found == []
+    await page.close()
