@@ -20,6 +20,9 @@ def run(
     registers: Annotated[
         Path | None, typer.Option(help="Register list (CSV, see docs/devices.md): write a profile of it instead.")
     ] = None,
+    sunspec: Annotated[
+        str | None, typer.Option(help="HOST:PORT of a SunSpec battery: read its models, write a profile of them.")
+    ] = None,
     serves: Annotated[
         str, typer.Option(help="With --registers: what one device is: cluster, stack or bms.")
     ] = "cluster",
@@ -31,6 +34,10 @@ def run(
     from opcua_bms.config.plant import read_profile
     from opcua_bms.config.template import Wish, render
 
+    if sunspec is not None:
+        host, port, _ = parse(sunspec, "--sunspec")
+        _write(_discovered(host, port, unit), output, force, "opcua-bms check --profile")
+        return
     if registers is not None:
         _write(_profile(registers, serves), output, force, "opcua-bms check --profile")
         return
@@ -64,6 +71,19 @@ def _profile(registers: Path, serves: str) -> str:
     name = re.sub(r"[^a-z0-9]+", "-", registers.stem.lower()).strip("-") or "device"
     made = profile_of_list(text, str(registers), Head(name, serves))
     parse_profile(made.encode(), f"profile of {registers}")
+    return made
+
+
+def _discovered(host: str, port: int, unit: int) -> str:
+    """The profile of the SunSpec models that a device has."""
+    import asyncio
+
+    from opcua_bms.profiles.parse import parse_profile
+    from opcua_bms.profiles.sunspec import profile_of_models
+    from opcua_bms.runtime.probe import sunspec_models
+
+    made = profile_of_models("sunspec-battery", asyncio.run(sunspec_models(host, port, unit)))
+    parse_profile(made.encode(), f"profile of {host}:{port}")
     return made
 
 

@@ -6,10 +6,13 @@ import asyncio
 import time
 from collections.abc import Sequence
 
-from opcua_bms.acquire.driver import Driver
+from opcua_bms.acquire.driver import Driver, Fault
 from opcua_bms.acquire.modbus import ModbusLines
 from opcua_bms.acquire.probe import DeviceProbe, probe
-from opcua_bms.acquire.settings import DeviceSettings
+from opcua_bms.acquire.settings import ConnectionSettings, DeviceSettings
+from opcua_bms.acquire.sunspec import discover
+from opcua_bms.errors import UnreachableError
+from opcua_bms.profiles.sunspec import Model
 
 PATIENCE_S = 1.0
 """least budget of one request: who commissions can wait longer than a scan can"""
@@ -34,3 +37,14 @@ async def probe_all(devices: Sequence[DeviceSettings]) -> list[DeviceProbe]:
     async with asyncio.TaskGroup() as tasks:
         running = [tasks.create_task(one(settings)) for settings in devices]
     return [task.result() for task in running]
+
+
+async def sunspec_models(host: str, port: int, unit: int) -> list[Model]:
+    """The SunSpec models of a device; UnreachableError: it does not answer."""
+    driver = ModbusLines(time.monotonic).driver(ConnectionSettings(host, port), unit, PATIENCE_S)
+    try:
+        return await discover(driver)
+    except Fault as fault:
+        raise UnreachableError(f"{host}:{port} unit {unit}: {fault}") from None
+    finally:
+        await driver.close()

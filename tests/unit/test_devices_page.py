@@ -31,6 +31,6 @@ def test_keys_that_the_page_names_exist() -> None:
     for key in ("fast_period_s", "slow_period_s", "frozen_cells_s", "flowing_a", "hard_limit_periods"):
         assert f"`{key}`" in PAGE
         assert key in known
-    table = PAGE[PAGE.index("### From a register list") : PAGE.index("## Frames on disk")]
+    table = PAGE[PAGE.index("### From a register list") : PAGE.index("### SunSpec")]
     named = set(re.findall(r"`([a-z_]+)`", table))
     assert named == set(COLUMNS)
