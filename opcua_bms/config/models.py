@@ -171,7 +171,7 @@ class Scan(Section):
     """current of a cluster from which on it must show in some cell"""
     clock_limit_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 60.0
     """a device whose clock is further from ours is told in the log"""
-    hard_limit_periods: Annotated[float, Field(ge=1, le=1_000)] = 2.0
+    hard_limit_periods: Annotated[int, Field(ge=1, le=1_000)] = 2
     """missed for longer: no value any more"""
     required_share: Annotated[float, Field(ge=0, le=1)] = 1.0
     """share of good readings for a good aggregate"""

@@ -113,7 +113,7 @@ class Application:
             self._source.driver_for,
             pace,
             freeze_phase=scan.freeze_fraction,
-            hard_limit_periods=int(scan.hard_limit_periods),
+            hard_limit_periods=scan.hard_limit_periods,
             fast_period_s=scan.fast_period_s,
         )
         await acquisition.run(self._on_image, self._on_points)
