@@ -28,8 +28,6 @@ from opcua_bms.acquire.modbus_wire import Wire
 
 _LATE_KEPT = 64
 _QUIET_LIMIT_S = 0.5
-_LOOP_WAS_BUSY_S = 0.005
-"""A deadline noticed later than this says that the event loop was held up, so its sockets are read once more first."""
 
 
 @dataclass(slots=True)
@@ -40,7 +38,6 @@ class _Open:
     index: int
     sent_s: float
     deadline_s: float
-    excused: bool = False
 
 
 class Link:
@@ -190,10 +187,6 @@ class Link:
         tid, late = min(self._open.items(), key=lambda item: item[1].deadline_s)
         if late.deadline_s > now:
             self._arm(now, late.deadline_s)
-            return
-        if now - late.deadline_s > _LOOP_WAS_BUSY_S and not late.excused:
-            late.excused = True  # we are late ourselves: the answer may lie unread in the socket
-            self._arm(now, now + _LOOP_WAS_BUSY_S)
             return
         waited = f"no answer within {late.job.timeout_s:g} s"
         partial = len(self._buffer)

@@ -33,7 +33,7 @@ def serve_in_a_thread(device: RegisterDevice) -> tuple[int, asyncio.AbstractEven
 
 @pytest.mark.parametrize("factory", [uvloop.new_event_loop, asyncio.new_event_loop])
 def test_an_answer_that_waits_in_the_socket_is_no_timeout(factory: type[asyncio.AbstractEventLoop]) -> None:
-    """Heavy clients would raise communication alarms of healthy devices: uvloop runs timers before it reads sockets."""
+    """Heavy clients would raise communication alarms of healthy devices: sockets are to be read before time is up."""
     device = Slow({"input": {a: a for a in range(10)}})
     port, loop = serve_in_a_thread(device)
 
