@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from opcua_bms.alarms.families import families_of
 from opcua_bms.alarms.fed import Fed
 from opcua_bms.alarms.places import Places
 from opcua_bms.alarms.plan import Comparator, Device, Plan, Word
@@ -133,25 +134,6 @@ class _Builder:
         if at not in known[-2:]:
             known.append(at)
 
-    def families(self, rules: Sequence[Rule]) -> tuple[Mapping[int, tuple[int, ...]], Mapping[int, tuple[int, ...]]]:
-        """Who is suppressed for whom, and the other way round: a parent is of the same object or of one above it."""
-        children: dict[int, dict[int, None]] = {}
-        parents: dict[int, dict[int, None]] = {}
-        for rule in rules:
-            for parent_rule in rule.suppressed_by:
-                above: dict[str, list[int]] = {}
-                for p in self.of_rule.get(parent_rule, ()):
-                    above.setdefault(self.infos[p].source, []).append(p)
-                for c in self.of_rule.get(rule.id, ()):
-                    path = self.infos[c].source
-                    while path:
-                        for p in above.get(path, ()):
-                            if p != c:
-                                children.setdefault(p, {})[c] = None
-                                parents.setdefault(c, {})[p] = None
-                        path = path.rpartition(".")[0]
-        return {p: tuple(cs) for p, cs in children.items()}, {c: tuple(ps) for c, ps in parents.items()}
-
     def limits(self, at: int, rule: Rule, severity: int, field: str, limit: float) -> None:
         old = self.infos[at]
         if old.kind is not rule.kind:
@@ -247,7 +229,7 @@ def make_plan(
     starts = np.cumsum([0] + [s.size for s in signals])
     sign = np.array([1.0 if c.rule.side == "high" else -1.0 for c in comparators])
     sources = {source: k for k, source in enumerate(dict.fromkeys(info.source for info in build.infos))}
-    children, parents = build.families(rules)
+    families = families_of(rules, build.of_rule, build.infos)
     widths = [word_widths.get(w.rule.columns[0], WORD_BITS) for w in words]
     return Plan(
         infos=tuple(build.infos),
@@ -269,8 +251,9 @@ def make_plan(
         word_slot=slots,
         word_mask=np.array([(1 << w) - 1 for w in widths], np.uint64),
         word_first=np.array([w.first for w in words], np.int64),
-        children=children,
-        parents=parents,
+        children=families.children,
+        parents=families.parents,
+        depth=families.depth,
         group=np.array([sources[info.source] for info in build.infos], np.int64),
     )
 

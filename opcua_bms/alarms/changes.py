@@ -13,6 +13,9 @@ from opcua_bms.alarms.plan import Plan
 from opcua_bms.alarms.state import EngineState
 from opcua_bms.model.alarm import ConditionState, Level, Operation, Result, Shelving, Transition, What
 
+Suppressors = dict[int, tuple[str, int]]
+"""Identity of a tuple of parents → the parent that suppresses, and since when."""
+
 
 class Changes:
     """Changes on top of `state`, at one moment (monotonic s, ns UTC); `branching`: unanswered activations go on."""
@@ -86,8 +89,6 @@ class Changes:
         self.put(c, after, what)
         if len(after.branches) > len(before.branches):
             self._tell(c, after.branches[-1], What.BRANCHED)
-        if c in self._plan.children:
-            self.suppress_children(c)
         return True
 
     def _tell(self, c: int, branch: ConditionState, what: What) -> None:
@@ -111,10 +112,11 @@ class Changes:
         if what in (What.ENABLED, What.DISABLED):
             for branch in after.branches:
                 self._tell(c, branch, what)
-            if c in self._plan.children:
-                self.suppress_children(c)
+            known: Suppressors = {}
+            for child in self._plan.children.get(c, ()):
+                self.suppress(child, known)
             if c in self._plan.parents:
-                self._suppress(c)
+                self.suppress(c, known)
         return result
 
     def _operate_branch(self, operation: Operation, k: int, max_shelving_s: float) -> Result:
@@ -133,17 +135,19 @@ class Changes:
             self.put(c, commands.release(after, self.stamp()), What.RELEASED)
         return result
 
-    def suppress_children(self, parent: int) -> None:
-        """After a condition for which others are suppressed was raised, cleared, enabled or disabled."""
-        for c in self._plan.children[parent]:
-            self._suppress(c)
+    def suppress(self, c: int, known: Suppressors) -> None:
+        """Bring the suppression of a condition up to date, after one of its parents changed.
 
-    def _suppress(self, c: int) -> None:
+        `known` is what was found for conditions with the same parents, at this same change.
+        """
         state = self.current(c)
         if not state.enabled:
             return
-        parent, parent_ns = suppression.suppressor(self._plan, c, self.current)
-        after, what = suppression.suppress(state, parent, parent_ns, self.stamp())
+        parents = self._plan.parents[c]
+        found = known.get(id(parents))
+        if found is None:
+            found = known[id(parents)] = suppression.suppressor(self._plan, c, self.current)
+        after, what = suppression.suppress(state, *found, self.stamp())
         if after is not state:
             self.put(c, after, what)
 

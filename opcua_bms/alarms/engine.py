@@ -10,7 +10,7 @@ import numpy as np
 
 from opcua_bms.alarms import condition as fsm
 from opcua_bms.alarms.build import make_plan
-from opcua_bms.alarms.changes import Changes
+from opcua_bms.alarms.changes import Changes, Suppressors
 from opcua_bms.alarms.debounce import debounce
 from opcua_bms.alarms.findings import Findings
 from opcua_bms.alarms.plan import Device
@@ -27,6 +27,8 @@ from opcua_bms.model.topology import Topology
 MAX_SHELVING_S = 86_400.0
 PART = 50
 """Findings between two yields of `stepping`: about a millisecond."""
+LAST = 1_000
+"""After the deepest of those that suppress others."""
 ROUNDING = 1e-9
 """A difference of readings that is the limit but for its binary digits has not passed it."""
 
@@ -222,15 +224,32 @@ class AlarmEngine:
         first = changes.first_outs(found)
         if len(found) > PART:
             yield
-        for k, c in enumerate(sorted({*found, *turned}, key=lambda c: (c not in p.children, c)), 1):
+        touched: dict[int, None] = {}
+        depth = 0
+        for k, c in enumerate(sorted({*found, *turned}, key=lambda c: (p.depth.get(c, LAST), c)), 1):
             if k % PART == 0:
                 yield
+            if touched and p.depth.get(c, LAST) != depth:
+                yield from self._suppress(changes, touched)
+                touched = {}
+            depth = p.depth.get(c, LAST)
             w = flipped[c] if c in flipped else p.word_of(c)
             good = bool(state.good[c]) if c < p.n_compared else bool(state.word_good[w])
             if c in found and changes.judge(c, found[c]._replace(first_out=True) if c in first else found[c], good):
+                touched.update(dict.fromkeys(p.children.get(c, ())))
                 continue
             if changes.current(c).good is not good:
                 changes.set_quality(c, good)
+        yield from self._suppress(changes, touched)
+
+    @staticmethod
+    def _suppress(changes: Changes, touched: Iterable[int]) -> Iterator[None]:
+        """Bring suppressions up to date, once for all parents that changed."""
+        known: Suppressors = {}
+        for k, c in enumerate(sorted(touched), 1):
+            if k % (4 * PART) == 0:
+                yield
+            changes.suppress(c, known)
 
     def _seen(self, state: EngineState, before: Bool) -> EngineState:
         """After a restart: forget that conditions were not judged yet, but for those that wait."""

@@ -80,7 +80,9 @@ class Plan:
     children: Mapping[int, tuple[int, ...]]
     """condition → those that are suppressed while it is active"""
     parents: Mapping[int, tuple[int, ...]]
-    """the same the other way round"""
+    """the same the other way round; equal tuples are one object"""
+    depth: Mapping[int, int]
+    """of each condition that suppresses others: how many generations are above it"""
 
     def word_of(self, condition: int) -> int:
         """Word of a bit condition."""
