@@ -17,9 +17,12 @@ from opcua_bms.web.needs import Logins, Surroundings
 from opcua_bms.web.server import TlsFiles, serve, url
 from opcua_bms.web.site import Site
 
+PATIENCE_S = 2.0
+"""for the first scan; who asks meanwhile waits"""
+
 
 class WebFront:
-    """Takes over a bound socket. Libraries are loaded in a thread when `run` begins: they cost start-up nothing."""
+    """Takes over a bound socket. Libraries are loaded in a thread, after the first scan: they cost start-up nothing."""
 
     def __init__(
         self,
@@ -55,6 +58,7 @@ class WebFront:
 
     async def run(self) -> None:
         """Serve until cancelled."""
+        await self.hub.first(PATIENCE_S)
         app = await asyncio.to_thread(importlib.import_module, "opcua_bms.web.app")
         await asyncio.to_thread(importlib.import_module, "uvicorn")
         parts = app.Parts(

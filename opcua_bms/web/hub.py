@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 
 from opcua_bms.model.alarm import ConditionState, Transition
 from opcua_bms.model.snapshot import Snapshot
@@ -49,6 +49,15 @@ class Hub:
             self._alarms_are_new = True
         self._something.set()
 
+    async def first(self, timeout_s: float) -> None:
+        """Wait for the first scan, but not for ever."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                while self.snapshot is None:
+                    await self._something.wait()
+                    self._something.clear()
+        self._something.set()
+
     async def run(self) -> None:
         """Make frames until cancelled."""
         while True:
@@ -58,7 +67,7 @@ class Hub:
                 self._advance()
                 await asyncio.sleep(LEAST_GAP_S)
 
-    @contextmanager
+    @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
         """Somebody looks."""
         self.viewers += 1
