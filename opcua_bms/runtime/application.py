@@ -90,7 +90,9 @@ class Application:
             self.engine.max_shelving_s,
             plant.config.scan.period_s,
         )
-        server = await build_server(self._settings, served, operations=self.alarms, history=self.history)
+        server = await build_server(
+            self._settings, served, operations=self.alarms, history=self.history, journal=self.alarms.journal
+        )
         server.publish_conditions(self.alarms.conditions, ())
         await server.start()
         if self.history is not None:

@@ -20,7 +20,7 @@ from opcua_bms.model.image import Points
 from opcua_bms.model.layout import Layout
 from opcua_bms.model.snapshot import Snapshot
 from opcua_bms.model.topology import Topology
-from opcua_bms.ports import AlarmOperations, History
+from opcua_bms.ports import AlarmOperations, History, Journal
 from opcua_bms.resources import nodeset_bytes
 from opcua_bms.server import diagnostics
 from opcua_bms.server.alarm_metrics import AlarmMetrics, ResetMetrics, metrics_family
@@ -28,6 +28,7 @@ from opcua_bms.server.alarm_summary import AlarmSummary
 from opcua_bms.server.conditions import ConditionBook
 from opcua_bms.server.health import HealthBook
 from opcua_bms.server.history import Configurations, PlantHistory
+from opcua_bms.server.history_events import PastAlarms
 from opcua_bms.server.names import Names, standard
 from opcua_bms.server.operations import PlantConditions
 from opcua_bms.server.publisher import Publisher
@@ -114,10 +115,14 @@ async def build_server(
     wiring: Wiring = DEFAULT,
     operations: AlarmOperations | None = None,
     history: History | None = None,
+    journal: Journal | None = None,
 ) -> BmsServer:
-    """A server that is ready to start; `operations` carries out what operators ask of conditions."""
+    """A server that is ready to start; `operations` carries out what operators ask of conditions.
+
+    `history` remembers values and `journal` alarms, for clients that ask what was.
+    """
     with _uncollected():
-        return await _build(settings, plant, wiring, operations, history)
+        return await _build(settings, plant, wiring, operations, history, journal)
 
 
 @contextmanager
@@ -138,6 +143,7 @@ async def _build(
     wiring: Wiring,
     operations: AlarmOperations | None,
     history: History | None,
+    journal: Journal | None,
 ) -> BmsServer:
     server = UaServer(settings, wiring)
     await server.init()
@@ -165,7 +171,10 @@ async def _build(
         values = PlantHistory(history, plant.period_s)
         configurations = Configurations(server, names, values, history)
         server.iserver.history.provide(values)
-    families = SpaceBuilder(plan, layout, names, kept, plant.started_ns, configurations).families()
+    if journal is not None:
+        server.iserver.history.provide_events(PastAlarms(journal, conditions, names, plant.topology))
+    builder = SpaceBuilder(plan, layout, names, kept, plant.started_ns, configurations, journal is not None)
+    families = builder.families()
     families += conditions.families(lambda node: _value_of(server, node))
     metrics = AlarmMetrics(plant.started_ns)
     families.append(metrics_family(metrics, now_ns, names))

@@ -48,8 +48,8 @@ class ConditionBook:
     ) -> None:
         self._plan, self.infos, self._names, self._publisher = plan, tuple(infos), names, publisher
         self._max_shelving_s = max_shelving_s
-        members = {f.key: {row.path for row in f.rows} for f in plan.objects}
-        self._facts = tuple(self._facts_of(info, members) for info in self.infos)
+        self._members = {f.key: {row.path for row in f.rows} for f in plan.objects}
+        self._facts = tuple(self._facts_of(info) for info in self.infos)
         self._index = {facts.node: i for i, facts in enumerate(self._facts)}
         self._fields = [
             (field, field.path.replace(".", "/") if not field.ours else f"{names.types}:{field.path}")
@@ -57,9 +57,9 @@ class ConditionBook:
         ]
         self._resting = tuple(ConditionState(severity=max(info.severity, 1)) for info in self.infos)
 
-    def _facts_of(self, info: ConditionInfo, members: dict[str, set[str]]) -> Facts:
+    def _facts_of(self, info: ConditionInfo) -> Facts:
         family = {0: "bms", 1: "stack", 2: "cluster"}[info.source.count(".")]
-        high, low = _inputs(info, members[family])
+        high, low = _inputs(info, self._members[family])
         return Facts(
             info=info,
             node=self._names.node(info.id),
@@ -103,7 +103,13 @@ class ConditionBook:
 
     def event_of(self, index: int, state: ConditionState) -> Event:
         """The event of a condition in a state: its last one, as ConditionRefresh repeats it."""
-        facts = self._facts[index]
+        return self._event(self._facts[index], state)
+
+    def past_event(self, info: ConditionInfo, state: ConditionState) -> Event:
+        """The event of a condition as it was then; the condition itself may be gone."""
+        return self._event(self._facts_of(info), state)
+
+    def _event(self, facts: Facts, state: ConditionState) -> Event:
         now = Now(facts, state, state.time_ns)
         fields = {}
         for field, key in self._fields:

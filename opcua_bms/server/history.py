@@ -69,7 +69,7 @@ class PlantHistory:
         low, high = (start - EPOCH_TICKS) * 100, (end - EPOCH_TICKS) * 100
         try:
             found = await self._history.samples(
-                slice(first, stop), _within(low), _within(high), limit=limit, newest_first=newest_first
+                slice(first, stop), within(low), within(high), limit=limit, newest_first=newest_first
             )
         except StorageError as error:
             raise HistoryUnavailableError(str(error)) from error
@@ -87,7 +87,7 @@ def _slots(series: Series) -> tuple[int, int, int]:
     return series.key
 
 
-def _within(time_ns: int) -> int:
+def within(time_ns: int) -> int:
     """As int64 holds it."""
     return min(max(time_ns, 0), (1 << 63) - 1)
 

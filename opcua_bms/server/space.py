@@ -44,7 +44,7 @@ OBJECTS = standard(ObjectIds.ObjectsFolder)
 SERVER = standard(ObjectIds.Server)
 SUBSCRIBE_TO_EVENTS = 1
 READ, READ_HISTORY = 1, 4
-"""bits of AccessLevel"""
+"""bits of AccessLevel; the latter of EventNotifier too"""
 
 NOTIFIERS = (RootReference(SERVER, HAS_NOTIFIER, Scope.BMS.value),)
 """The plant below the Server object in the hierarchy of notifiers."""
@@ -61,9 +61,11 @@ class SpaceBuilder:
         kept: Kept,
         started_ns: int,
         history: Configurations | None = None,
+        event_history: bool = False,
     ) -> None:
         self._plan, self._layout, self._names, self._kept = plan, layout, names, kept
         self._history = history
+        self._notifier = SUBSCRIBE_TO_EVENTS | (READ_HISTORY if event_history else 0)
         self._started_ns = started_ns
         t = plan.topology
         self._elements: Mapping[tuple[str, str], npt.NDArray[np.int64]] = {
@@ -86,7 +88,7 @@ class SpaceBuilder:
             reference_type=HAS_COMPONENT,
             display_name=family.key,
             description=family.description,
-            event_notifier=SUBSCRIBE_TO_EVENTS if family.event_source else 0,
+            event_notifier=self._notifier if family.event_source else 0,
         )
         members = (root, *(self._member(family, row) for row in family.rows))
         links = [Link(HAS_COMPONENT if family.parent else ORGANIZES, family.parent_member)]

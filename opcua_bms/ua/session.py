@@ -20,7 +20,7 @@ from opcua_bms.ua.services.subscribing import SubscribingSession
 
 if TYPE_CHECKING:
     from opcua_bms.ua.internal_server import InternalServer
-    from opcua_bms.ua.services.history import Reading
+    from opcua_bms.ua.services.history import Held
     from opcua_bms.ua.services.view import Rest
 
 _CALLER: ContextVar[Session | None] = ContextVar("_CALLER", default=None)
@@ -41,7 +41,7 @@ class Session(SubscribingSession):
         points = self.iserver.limits.browse_continuation_points
         self.continuation_points: ContinuationPoints[Rest] = ContinuationPoints(points)
         points = self.iserver.limits.history_continuation_points
-        self.history_points: ContinuationPoints[tuple[ua.NodeId, Reading]] = ContinuationPoints(points)
+        self.history_points: ContinuationPoints[tuple[ua.NodeId, Held]] = ContinuationPoints(points)
         self.client_description: ua.ApplicationDescription | None = None
         self.endpoint_url: str | None = None
         self.connected_at = datetime.now(UTC)

@@ -1,6 +1,7 @@
 """HistoryRead (Part 4 §5.11.3, Part 11 §6.5) from a HistoryProvider.
 
     server.iserver.history.provide(provider)      # before clients come
+    server.iserver.history.provide_events(events)
 
 Continuation points belong to their session, say where reading stopped and hold no data; each works once, and comes
 back with the next page.
@@ -15,10 +16,13 @@ from asyncua.server.history import HistoryManager
 from asyncua.ua import uaprotocol_auto as auto
 from asyncua.ua.status_codes import StatusCodes
 
+from opcua_bms.ua.access import is_internal
 from opcua_bms.ua.services.bounds import Rules
 from opcua_bms.ua.services.codes import status
+from opcua_bms.ua.services.event import Event
 from opcua_bms.ua.services.history_data import Run, history_data
-from opcua_bms.ua.services.history_nodes import announce
+from opcua_bms.ua.services.history_events import EventHistoryProvider, EventRead, history_event
+from opcua_bms.ua.services.history_nodes import MOST_EVENTS, announce, announce_events
 from opcua_bms.ua.services.history_processed import AtTimeRead, ProcessedRead
 from opcua_bms.ua.services.history_provider import HistoryProvider, HistoryUnavailableError, Series
 from opcua_bms.ua.services.history_raw import RawRead
@@ -30,6 +34,7 @@ if TYPE_CHECKING:
 
 C = StatusCodes
 Reading = RawRead | ProcessedRead | AtTimeRead
+Held = Reading | EventRead
 DEFAULTS = Rules()
 """AggregateConfiguration of this server"""
 
@@ -41,11 +46,24 @@ class History(HistoryManager):
         super().__init__(iserver)
         self._iserver = iserver
         self.provider: HistoryProvider | None = None
+        self.events: EventHistoryProvider | None = None
 
     def provide(self, provider: HistoryProvider) -> None:
         """Answer from this provider, and say so in the address space."""
         self.provider = provider
         announce(self._iserver)
+
+    def provide_events(self, events: EventHistoryProvider) -> None:
+        """Answer ReadEvents from this provider, and say so."""
+        self.events = events
+        announce_events(self._iserver)
+
+    def knows(self, node: ua.HistoryReadValueId, details: Any) -> bool:
+        """Whether a read is ours to answer; nodes that are held in memory may have the history of the library."""
+        space = self._iserver.space
+        if space is not None and node.NodeId in space:
+            return True
+        return self.events is not None and isinstance(details, auto.ReadEventDetails) and self.events.keeps(node.NodeId)
 
     async def read(
         self, params: ua.HistoryReadParameters, numbers: list[int], session: Session
@@ -76,11 +94,15 @@ class History(HistoryManager):
             held = session.history_points.take(node.ContinuationPoint)
             if held is None or held[0] != node.NodeId:
                 return _refused(C.BadContinuationPointInvalid)
-            reading: Reading | int = held[1]
+            reading: Held | int = held[1]
+        elif isinstance(params.HistoryReadDetails, auto.ReadEventDetails):
+            reading = self._begin_events(params.HistoryReadDetails, node.NodeId, session)
         else:
             reading = self._begin(params.HistoryReadDetails, node.NodeId, number, len(params.NodesToRead))
         if isinstance(reading, int):
             return _refused(reading)
+        if isinstance(reading, EventRead):
+            return await self._events(reading, session, most)
         if index_range and not reading.series.width:
             return _refused(C.BadIndexRangeNoData)
         assert self.provider is not None  # noqa: S101 - _begin found a series
@@ -98,6 +120,36 @@ class History(HistoryManager):
         if series is None:
             return C.BadHistoryOperationUnsupported
         return _reading(details, series, number, nodes)
+
+    def _begin_events(self, details: ua.ReadEventDetails, node_id: ua.NodeId, session: Session) -> EventRead | int:
+        plain = type(details) in (auto.ReadEventDetails, auto.ReadEventDetails2)
+        if self.events is None or not self.events.keeps(node_id) or not plain:
+            return C.BadHistoryOperationUnsupported
+        if isinstance(details, auto.ReadEventDetails2) and details.ReadModified:
+            return C.BadHistoryOperationUnsupported
+        access, user = self._iserver.access, session.user
+
+        def visible(event: Event) -> bool:
+            return is_internal(user) or (
+                access.may_receive_events(user, event.source) and access.may_receive_events(user, event.event_type)
+            )
+
+        return EventRead.of(node_id, details, self._iserver.subscription_service.types, visible)
+
+    async def _events(self, reading: EventRead, session: Session, most: int) -> ua.HistoryReadResult:
+        assert self.events is not None  # noqa: S101 - it began there
+        try:
+            found, rest = await reading.next(self.events, min(most, MOST_EVENTS))
+        except HistoryUnavailableError:
+            return _refused(C.BadResourceUnavailable)
+        result = _refused(0 if found or rest is not None else C.GoodNoData)
+        if rest is not None:
+            if session.history_points.full:
+                return _refused(C.BadNoContinuationPoints)
+            result.StatusCode = status(C.GoodMoreData)
+            result.ContinuationPoint = ua.ByteString(session.history_points.add((reading.node_id, rest)))
+        result.HistoryData = history_event(found)
+        return result
 
     @staticmethod
     def _result(

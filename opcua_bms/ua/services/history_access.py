@@ -38,11 +38,11 @@ class HistoryAccess:
         if params.TimestampsToReturn not in (0, 1, 2):
             raise ServiceError(StatusCodes.BadTimestampsToReturnInvalid)
         codes = [0 if internal else self._refusal(node.NodeId, session.user) for node in nodes]
-        space = self._iserver.space
+        history, details = self._iserver.history, params.HistoryReadDetails
         results = [_refused(code) for code in codes]
-        ours = [k for k, code in enumerate(codes) if not code and space is not None and nodes[k].NodeId in space]
+        ours = [k for k, code in enumerate(codes) if not code and history.knows(nodes[k], details)]
         if ours:
-            for k, result in zip(ours, await self._iserver.history.read(params, ours, session), strict=True):
+            for k, result in zip(ours, await history.read(params, ours, session), strict=True):
                 results[k] = result
         real = [k for k, code in enumerate(codes) if not code and k not in set(ours)]
         if real:

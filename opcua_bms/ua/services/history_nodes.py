@@ -21,10 +21,23 @@ if TYPE_CHECKING:
 
 A = AttributeIds
 T = ua.VariantType
+_SUBSCRIBE, _READ_HISTORY = 1, 4
 _FOLDERS = (
     ObjectIds.HistoryServerCapabilities_AggregateFunctions,
     ObjectIds.Server_ServerCapabilities_AggregateFunctions,
 )
+
+
+MOST_EVENTS = 1_000
+"""events in one answer for one node"""
+
+
+def announce_events(iserver: InternalServer) -> None:
+    """HistoryServerCapabilities of events, and the Server object as a notifier with a past."""
+    iserver.server_object.announce("AccessHistoryEventsCapability", True)
+    iserver.server_object.announce("MaxReturnEventValues", MOST_EVENTS)
+    server = iserver.aspace[standard(ObjectIds.Server)]
+    server.attributes[A.EventNotifier] = constant(_SUBSCRIBE | _READ_HISTORY, T.Byte)
 
 
 def announce(iserver: InternalServer) -> None:
