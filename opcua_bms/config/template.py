@@ -50,6 +50,10 @@ _TAIL = """\
 # What was raised, acknowledged, shelved survives a power cut in alarms.sqlite of the state directory; another file:
 # [alarms]
 # journal = "/var/lib/opcua-bms/alarms.sqlite"
+# The page with its API, health and metrics is at http://127.0.0.1:8080; elsewhere (see docs/web.md):
+# [web]
+# port = 8080                   # 75 and no start if it is taken; without this line then a free one
+# address = "0.0.0.0"           # opens it to the network
 """
 
 
