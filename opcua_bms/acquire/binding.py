@@ -30,7 +30,7 @@ _REFUSED = {
 }
 """exception codes that say something of the block; all others (busy, gateway, unknown) count as a missed scan"""
 NEVER = -1
-_HELD = 255
+HELD = 255
 """not asked this time: neither fresh nor missed"""
 
 
@@ -103,7 +103,7 @@ class Binding:
             values, bits, quality = values[self._number_kept], bits[self._word_kept], quality[self._kept]
         verdicts = np.array([verdict(fault) for fault in frame.outcome.faults], np.uint8)
         if frame.held is not None:
-            verdicts[frame.held] = _HELD
+            verdicts[frame.held] = HELD
         answered_s = np.array(frame.outcome.answered_s)
         return Reading(frame, values, bits, quality, answered_s, verdicts, self._refused_slots(frame.refused))
 
@@ -131,7 +131,7 @@ class Binding:
         if reading is None and self._beat_at is not None:
             self.pulse.lose()
         codes = np.full(self._last_k.size, _MISSED, np.uint8) if reading is None else reading.verdicts.copy()
-        held = codes == _HELD
+        held = codes == HELD
         said = (codes != _MISSED) & ~held
         self._last_k[said] = k
         if said.any():
@@ -159,19 +159,19 @@ class Binding:
         """Blocks with different fates; a slot that needs several blocks shares the worst of them."""
         slots = self.slots
         code = np.zeros(slots.size, np.uint8)
-        held = codes == _HELD
+        held = codes == HELD
         if codes.size and (codes == codes[0]).all():
             code[:] = codes[0]
         else:
             for fate in (_MISSED, Quality.DEVICE_FAILURE, Quality.CONFIGURATION_ERROR, Quality.NO_COMMUNICATION):
                 code[self._needs[codes == fate].any(axis=0)] = fate
             if held.any():
-                code[~self._needs[~held].any(axis=0)] = _HELD
+                code[~self._needs[~held].any(axis=0)] = HELD
         if reading is not None and reading.refused is not None:
             code[reading.refused] = Quality.CONFIGURATION_ERROR
         old = out.quality[slots]
         quality = np.where(code == _MISSED, np.where(IS_USABLE[old], np.uint8(_MISSED), old), code)
-        quality[code == _HELD] = old[code == _HELD]
+        quality[code == HELD] = old[code == HELD]
         fresh = code == _FRESH
         n = self.number_slots.size
         if reading is not None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from opcua_bms.acquire.binding import Reading
+from opcua_bms.acquire.binding import HELD, Reading
 from opcua_bms.model.image import Image
 from opcua_bms.model.layout import Layout
 from opcua_bms.model.quality import IS_GOOD, IS_USABLE, Quality
@@ -87,7 +87,7 @@ class Awakening:
         """Whether to leave a reading aside; `returned`: the scan before it failed, or was left aside."""
         values = reading.values[self._judged]
         alive = bool((np.abs(values) > 0).any())  # a comparison with NaN is false
-        whole = not any(reading.verdicts[reading.verdicts < Quality.NO_COMMUNICATION])
+        whole = reading.refused is None and bool(np.isin(reading.verdicts, (Quality.GOOD, HELD)).all())
         if alive or not whole:
             self._left_aside = 0
             self._healthy = self._healthy or alive

@@ -1,4 +1,4 @@
-"""Frames of devices in a file: written as they are read, and played back behind the driver port at any speed.
+"""Frames of devices in a file: written as they are read, and read back for `replay`.
 
 The file is gzipped JSON lines: a head (`format`, `version`, `utc_ns` of the start), then one line for each read of a
 device: `t` seconds since the start, `d` its name, `r` the blocks as [table, address, count, registers in hex or null,
@@ -7,8 +7,6 @@ fault name or null, detail, round trip in s or null]. A fault that ends a read s
 
 from __future__ import annotations
 
-import asyncio
-import bisect
 import gzip
 import json
 import math
@@ -17,26 +15,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from opcua_bms.acquire.driver import (
     U16,
     Block,
-    ConnectFailed,
     Driver,
-    Fault,
-    ModbusException,
     Outcome,
     Reader,
-    Timeout,
     read_once,
 )
 from opcua_bms.acquire.pace import Pace
+from opcua_bms.acquire.replay import ReplayDriver
 from opcua_bms.errors import ConfigurationError, StorageError
 
 FORMAT, VERSION = "opcua-bms frames", 1
-_NOTHING: Mapping[str, int] = {}
-_GONE = {cls.name: cls for cls in (ConnectFailed, Timeout)}
+FLUSH_S = 5.0
+"""what a killed program may lose"""
 
 
 class FrameWriter:
@@ -45,6 +38,7 @@ class FrameWriter:
     def __init__(self, path: Path, pace: Pace) -> None:
         self._pace = pace
         self._start_s: float | None = None
+        self._flushed_s = pace.monotonic()
         try:
             self._file = gzip.open(path, "wt", encoding="ascii", compresslevel=3)  # noqa: SIM115 — closed by `close`
         except OSError as error:
@@ -81,8 +75,12 @@ class FrameWriter:
     def _write(self, line: Mapping[str, Any]) -> None:
         if self.failed:
             return
+        now_s = self._pace.monotonic()
         try:
             self._file.write(json.dumps(line, separators=(",", ":"), ensure_ascii=True) + "\n")
+            if now_s - self._flushed_s >= FLUSH_S:
+                self._flushed_s = now_s
+                self._file.flush()
         except OSError as error:
             self.failed = error.strerror or str(error)
 
@@ -179,123 +177,3 @@ class Recording:
         """A device as it was, its first frame at `start_s` on the monotonic clock of `pace`."""
         times, frames = self._frames.get(name, ([], []))
         return ReplayDriver(times, frames, pace, start_s)
-
-
-class ReplayDriver:
-    """A device of a recording: a read gets what the device said last before this moment (see `driver.Driver`).
-
-    Blocks are put together from the registers of the frame; registers that were not read then are refused with
-    exception 2. Before the first frame, and a second after the last, there is no connection. Writes go nowhere.
-    """
-
-    def __init__(self, times: Sequence[float], frames: Sequence[Sequence[Any]], pace: Pace, start_s: float) -> None:
-        self._times, self._frames = times, frames
-        self._pace = pace
-        self._start_s = start_s
-        self._at = -1
-        self._registers: dict[tuple[str, int], int] = {}
-        self._faults: list[tuple[str, int, int, Fault]] = []
-        self._fatal: Fault | None = None
-
-    @property
-    def connected(self) -> bool:
-        return self._at >= 0 and self._fatal is None
-
-    @property
-    def notes(self) -> Mapping[str, int]:
-        return _NOTHING
-
-    async def connect(self) -> None:
-        self._seek()
-        if self._fatal is not None and isinstance(self._fatal, ConnectFailed):
-            raise self._fatal
-
-    def prepare(self, blocks: Sequence[Block], *, urgent: bool = False) -> Reader:  # noqa: ARG002 — no queue
-        return _ReplayReader(self, blocks)
-
-    async def read(self, table: str, address: int, count: int) -> U16:
-        return await read_once(self, table, address, count)
-
-    async def write(self, address: int, values: Sequence[int]) -> None:
-        """Nobody is there to be written to."""
-
-    async def close(self) -> None:
-        """Nothing to let go of."""
-
-    def answer(self, block: Block, words: U16) -> Fault | None:
-        """What the device said of a block."""
-        if self._fatal is not None:
-            return self._fatal
-        end = block.address + block.count
-        for table, address, count, fault in self._faults:
-            if table == block.table and address < end and block.address < address + count:
-                return fault
-        try:
-            own = [self._registers[block.table, a] for a in range(block.address, end)]
-        except KeyError:
-            return ModbusException(2)
-        words[block.offset : block.offset + block.count] = own
-        return None
-
-    async def perform(self, blocks: Sequence[Block], words: U16) -> Outcome:
-        """One read at this moment of the recording."""
-        await asyncio.sleep(0)
-        self._seek()
-        outcome = Outcome([self.answer(b, words) for b in blocks], [], [], len(blocks))
-        now_s = self._pace.monotonic()
-        for fault in outcome.faults:
-            said = fault is None or isinstance(fault, ModbusException)
-            outcome.answered_s.append(now_s if said else math.nan)
-            outcome.round_trip_s.append(0.0 if said else math.nan)
-        return outcome
-
-    def _seek(self) -> None:
-        """Go to the last frame before now, taking all before it into account."""
-        elapsed_s = self._pace.monotonic() - self._start_s
-        until = bisect.bisect_right(self._times, elapsed_s) - 1
-        if until < 0 or elapsed_s > self._times[-1] + 1.0:
-            self._fatal = ConnectFailed("not in the recording at this time")
-            return
-        for at in range(self._at + 1, until + 1):
-            self._load(self._frames[at])
-        self._at = until
-
-    def _load(self, rows: Sequence[Any]) -> None:
-        self._fatal = None
-        for table, address, count, data, name, detail, _ in rows:
-            kept = [f for f in self._faults if not (f[0] == table and f[1] < address + count and address < f[1] + f[2])]
-            self._faults = kept
-            if data is not None:
-                registers = np.frombuffer(bytes.fromhex(data), ">u2").tolist()
-                self._registers.update({(table, address + i): r for i, r in enumerate(registers)})
-                continue
-            fault = _fault(name, detail)
-            if isinstance(fault, ModbusException):
-                self._faults.append((table, address, count, fault))
-            else:
-                self._fatal = fault
-
-
-class _ReplayReader:
-    """A read of fixed blocks."""
-
-    def __init__(self, driver: ReplayDriver, blocks: Sequence[Block]) -> None:
-        self._driver, self._blocks = driver, blocks
-
-    async def read(self, words: U16) -> Outcome:
-        return await self._driver.perform(self._blocks, words)
-
-
-class _Recorded(Fault):
-    """A fault of the line as it was recorded."""
-
-    def __init__(self, name: str, detail: str) -> None:
-        super().__init__(detail)
-        self.name = name
-
-
-def _fault(name: str, detail: str) -> Fault:
-    if name.startswith("exception_"):
-        return ModbusException(int(name.removeprefix("exception_")))
-    known = _GONE.get(name)
-    return known(detail) if known is not None else _Recorded(name, detail)

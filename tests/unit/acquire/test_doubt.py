@@ -109,6 +109,20 @@ async def test_zeros_without_an_interruption_are_shown_at_once() -> None:
         assert (rig.images[-1].values[rig.layout["cell.voltage"].slots] == 0).all()
 
 
+async def test_a_return_with_refusals_is_not_taken_for_zeros() -> None:
+    """Blocks that were refused hold no registers: that is no reading of 0 V, and the other blocks are good."""
+    async with Rig(n=1) as rig:
+        await rig.pace.advance(3.0)
+        driver = rig.drivers["cluster01"]
+        driver.script = lambda _: Timeout("starts again")
+        await rig.pace.advance(5.0)
+        driver.script = lambda b: ModbusException(4) if b.address >= 100 else None
+        await rig.pace.advance(1.0)
+        assert set(rig.quality("cell.voltage")) == {Q.DEVICE_FAILURE}
+        assert rig.quality("cluster.voltage") == [Q.GOOD]
+        assert "start_up_garbage" not in dict(rig.images[-1].devices[0].faults)
+
+
 async def test_a_heartbeat_that_does_not_take_is_told() -> None:
     """A device that confirms the write and ignores it trips when it no longer hears us, for a reason nobody sees."""
     readable = PROFILE.replace(b'access = "write"', b'access = "read_write"')
