@@ -88,8 +88,8 @@ class Truth:
     plant: Plant
     ticks: deque[tuple[float, F64, U64]] = field(default_factory=deque)
 
-    def note(self) -> None:
-        """Keep the present moment."""
+    def note(self, since_s: float) -> None:
+        """Keep what is said since then: the registers may have changed at any time after it."""
         layout = self.plant.layout
         values, bits = np.full(layout.n_numbers, np.nan), np.zeros(layout.n_words, np.uint64)
         truth = self.simulator.truth
@@ -98,9 +98,8 @@ class Truth:
                 said = plan.codec.decode(plan.codec.encode(truth.values, truth.bits))
                 values[plan.codec.number_slots] = said.values
                 bits[plan.codec.word_indices] = said.bits
-        now = time.monotonic()
-        self.ticks.append((now, values, bits))
-        while self.ticks[0][0] < now - MEMORY_S:
+        self.ticks.append((since_s, values, bits))
+        while self.ticks[0][0] < since_s - MEMORY_S:
             self.ticks.popleft()
 
     def differing(self, image: Image, slots: Slots) -> tuple[Slots, int]:
@@ -147,8 +146,9 @@ class Report:
 class Mischief:
     """The seeded script: each cluster is broken now and then, for a while, in one way."""
 
-    def __init__(self, simulator: Simulator, rng: random.Random, report: Report) -> None:
+    def __init__(self, simulator: Simulator, truth: Truth, rng: random.Random, report: Report) -> None:
         self._simulator = simulator
+        self._truth = truth
         self._rng = rng
         self._report = report
         n = simulator.topology.n_clusters
@@ -161,8 +161,8 @@ class Mischief:
 
     async def step(self) -> None:
         """Break and mend what is due."""
-        now = time.monotonic()
         for k in range(len(self._next)):
+            now = time.monotonic()
             name = f"cluster{k + 1:02d}"
             if self._until[k]:
                 self.last_s[k] = now
@@ -170,6 +170,7 @@ class Mischief:
                     self._until[k] = 0.0
                     self.gone_since.pop(k, None)
                     await self._simulator.clear(name)
+                    self._truth.note(now)  # every change of faults takes new readings
                     self._next[k] = now + self._rng.uniform(0.5, 20)
             elif now >= self._next[k]:
                 fault = self._rng.choice(LINE if self._rng.random() < 0.75 else DATA)
@@ -177,6 +178,7 @@ class Mischief:
                 if fault == "sensor-failed":
                     target = f"{name}.pack{self._rng.randint(1, PACKS):02d}.cell{self._rng.randint(1, CELLS):02d}"
                 await self._simulator.inject([target, *fault.split()])
+                self._truth.note(now)
                 self._report.faults[fault.split()[0]] += 1
                 self.last_s[k] = now
                 self._until[k] = now + self._rng.uniform(0.1, 12)
@@ -186,7 +188,9 @@ class Mischief:
     async def mend(self) -> None:
         """End everything."""
         self.gone_since.clear()
+        now = time.monotonic()
         await self._simulator.clear()
+        self._truth.note(now)
 
 
 def site(simulator: Simulator, folder: Path) -> tuple[Plant, Sequence[Rule]]:
@@ -218,8 +222,8 @@ async def run(seconds: float, seed: int, devices: int) -> Report:
     with tempfile.TemporaryDirectory() as folder:
         plant, rules = site(simulator, Path(folder))
     truth = Truth(simulator, plant)
-    truth.note()
-    mischief = Mischief(simulator, random.Random(seed), report)
+    truth.note(time.monotonic())
+    mischief = Mischief(simulator, truth, random.Random(seed), report)
     bound = np.flatnonzero(bound_slots(plant.devices, plant.layout))
     engine = alarm_engine(plant, rules)
     pipeline = Pipeline(
@@ -278,8 +282,9 @@ async def run(seconds: float, seed: int, devices: int) -> Report:
             await mischief.mend()
         else:
             break
+        ticked = time.monotonic()
         await simulator.tick(TICK_S)
-        truth.note()
+        truth.note(ticked)
         if now - told > 60:
             told = now
             print(f"{now - began:.0f} s: {report.images} scans, {sum(report.faults.values())} faults", flush=True)
