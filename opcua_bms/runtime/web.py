@@ -64,7 +64,7 @@ def front(app: Application, sock: socket.socket, base: Path, logins: Logins | No
         clock,
         app.alarms,
         logins or FileLogins(stores.users, clock),
-        ProgramStatus(server, app.alarms, app.history, stores, state_directory(), clock),
+        ProgramStatus(server, lambda: app.alarms.health, app.history, stores, state_directory(), clock),
         app.history,
         names=own_names() | {web.address.lower()} | {name.lower() for name in web.hosts},
         viewers=web.viewers,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from opcua_bms.clock import Clock
 from opcua_bms.errors import OpcuaBmsError
+from opcua_bms.model.journal import JournalHealth
 from opcua_bms.ports import History
-from opcua_bms.runtime.alarm_desk import AlarmDesk
 from opcua_bms.runtime.security import Stores
 from opcua_bms.server.app import BmsServer
 from opcua_bms.web.needs import Finding, Level, ServerFacts
@@ -24,9 +24,15 @@ class ProgramStatus:
     """The program around the page (web.needs.Surroundings); looks at files at most every few seconds."""
 
     def __init__(
-        self, server: BmsServer, alarms: AlarmDesk, history: History | None, stores: Stores, disk: Path, clock: Clock
+        self,
+        server: BmsServer,
+        journal: Callable[[], JournalHealth],
+        history: History | None,
+        stores: Stores,
+        disk: Path,
+        clock: Clock,
     ) -> None:
-        self._server, self._alarms, self._history = server, alarms, history
+        self._server, self._journal_health, self._history = server, journal, history
         self._stores, self._disk, self._clock = stores, disk, clock
         self._looked_s = -_LOOK_AGAIN_S
         self._on_disk: Sequence[Finding] = ()
@@ -91,7 +97,7 @@ class ProgramStatus:
         yield Finding("Disk", level, text, "" if level is Level.OK else "make room, or keep a shorter history")
 
     def _journal(self) -> Iterator[Finding]:
-        health = self._alarms.health
+        health = self._journal_health()
         if not health.failing_since_ns:
             yield Finding("Alarm journal", Level.OK, "every alarm is on disk")
             return

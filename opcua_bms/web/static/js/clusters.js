@@ -23,7 +23,7 @@ export class ClusterTable {
   constructor(plant, onValue, onCluster) {
     this.plant = plant;
     this.sort = { key: "CellVoltageSpread", down: true };
-    this.ordered = 0;
+    this.ordered = -REORDER_MS;
     const table = document.getElementById("clusters");
     this.body = table.tBodies[0];
     const head = make("tr");

@@ -1,9 +1,10 @@
 // The line to the server: frames in order, and a new line when the old one breaks.
 
 const SILENCE_MS = 40000;
+const HIDDEN_MS = 60000; // a browser has few connections to one server: tabs that nobody looks at give theirs back
 
 export function follow(plant, onLink) {
-  let source, queue = Promise.resolve(), heard = Date.now();
+  let source, queue = Promise.resolve(), heard = Date.now(), resting = false, nap;
 
   const open = () => {
     source = new EventSource("api/events");
@@ -22,6 +23,7 @@ export function follow(plant, onLink) {
       });
     });
     source.onerror = () => {
+      if (resting) return;
       onLink("lost");
       if (source.readyState === EventSource.CLOSED) reopen(3000);
     };
@@ -31,9 +33,22 @@ export function follow(plant, onLink) {
     setTimeout(open, wait);
   };
   open();
+  document.addEventListener("visibilitychange", () => {
+    clearTimeout(nap);
+    if (document.hidden) {
+      nap = setTimeout(() => {
+        resting = true;
+        source.close();
+      }, HIDDEN_MS);
+    } else if (resting) {
+      resting = false;
+      heard = Date.now();
+      open();
+    }
+  });
   setInterval(() => {
     const quiet = Math.max(SILENCE_MS, 3000 * plant.period_s);
-    if (Date.now() - heard > quiet) {
+    if (!resting && Date.now() - heard > quiet) {
       heard = Date.now();
       onLink("lost");
       reopen(0);
