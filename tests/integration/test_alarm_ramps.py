@@ -1,7 +1,12 @@
-"""The table of limits through the simulator: ramps around each threshold, and when each alarm came and went."""
+"""The table of limits through the simulator: ramps around each threshold, and when each alarm came and went.
+
+By hand, with the delays that the rules have by default (five minutes):
+`OPCUA_BMS_DEFAULT_DELAYS=1 pytest --timeout 900 tests/integration/test_alarm_ramps.py`
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -17,7 +22,10 @@ from opcua_bms.model.topology import ClusterShape, PackShape, StackShape, Topolo
 from opcua_bms.sim.simulator import Simulator, SimulatorSettings
 
 pytestmark = pytest.mark.integration
-ON_S, OFF_S = 0.2, 0.5
+BY_DEFAULT = os.environ.get("OPCUA_BMS_DEFAULT_DELAYS") == "1"
+ON_S, OFF_S = (3.0, 30.0) if BY_DEFAULT else (0.2, 0.5)
+SUM_ON_S = 30.0 if BY_DEFAULT else ON_S
+SCANS_A_STEP = 24 if BY_DEFAULT else 1
 PERIOD_S = 0.1
 LIMITS = [rule.id for rule in load_rules() if rule.source in ("limit", "limit_while_charging", "imbalance", "cell_sum")]
 
@@ -80,7 +88,7 @@ def config(simulator: Simulator) -> str:
     ]
     delays = [f"[alarms.rules.{id_}]\non_delay_s = {ON_S}\noff_delay_s = {OFF_S}\n" for id_ in LIMITS]
     stack = "[[stacks]]\nclusters = 3\npacks = 1\ncells = 4\nsensors = 2\nseries = 4\n"
-    return "".join([f"[scan]\nperiod_s = {PERIOD_S}\n", stack, *devices, *delays])
+    return "".join([f"[scan]\nperiod_s = {PERIOD_S}\n", stack, *devices, *([] if BY_DEFAULT else delays)])
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +106,7 @@ async def scans(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Recor
             for step in range(max(len(values) for *_, values in lines)):
                 for target, verb, values in lines:
                     await simulator.inject([target, verb, f"{values[min(step, len(values) - 1)]:.3f}"])
-                await recorder.scans(1)
+                await recorder.scans(SCANS_A_STEP)
             await recorder.scans(round(OFF_S / PERIOD_S) + 4)
             yield recorder
     finally:
@@ -128,8 +136,10 @@ def values(quantity: Quantity, snapshots: Sequence[Snapshot], cluster: int) -> I
         yield plant.scan.now_s, x, good
 
 
-def switches(scans: Sequence[tuple[float, float, bool]], sign: int, limits: tuple[float, float]) -> list[bool]:
-    """Per scan, whether a limit is passed: beyond one for ON_S without a break, until within the other for OFF_S."""
+def switches(
+    scans: Sequence[tuple[float, float, bool]], sign: int, limits: tuple[float, float], on_s: float
+) -> list[bool]:
+    """Per scan, whether a limit is passed: beyond one for `on_s` without a break, until within the other for OFF_S."""
     raises, clears = limits
     out, on, since, last = [], False, None, scans[0][0]
     for now, x, good in scans:
@@ -140,7 +150,7 @@ def switches(scans: Sequence[tuple[float, float, bool]], sign: int, limits: tupl
             since = None
         else:
             since = now if since is None else since
-            if now - since >= (OFF_S if on else ON_S) - 1e-6:
+            if now - since >= (OFF_S if on else on_s) - 1e-6:
                 on, since = wanted, None
         out.append(on)
         last = now
@@ -156,7 +166,7 @@ def expected(quantities: Sequence[Quantity], snapshots: Sequence[Snapshot], clus
         for rank, limits in enumerate(levels, 1):
             if limits is None:
                 continue
-            for k, on in enumerate(switches(scans, quantity.sign, limits)):
+            for k, on in enumerate(switches(scans, quantity.sign, limits, SUM_ON_S if quantity is SUM else ON_S)):
                 if on:
                     out[k] = Level.ACTIVE if trip else Level(quantity.sign * rank)
     return out
