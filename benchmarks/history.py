@@ -2,7 +2,8 @@
 
 A plant of 20 clusters × 1,500 readings that walk as those of a real one; every scan is reduced, so averages and
 deviations have all their digits. Written beside asyncua's HistorySQLite (with numeric NodeIds, which it needs). The
-day that is read is one hour of it, 24 times, in a file with all of its columns.
+day that is read is one hour of it, 24 times, in a file with all of its columns. HISTORY_POSTGRESQL_URL names an empty
+database of a PostgreSQL to write to as well.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ from asyncua.ua.object_ids import ObjectIds
 from benchmarks.reduction import Scans
 from opcua_bms.history import HistoryStore, Keep, SqliteShelf
 from opcua_bms.history.codec import decode_times, encode_times
-from opcua_bms.history.shelf import NewChunk
+from opcua_bms.history.postgresql import PostgresShelf
+from opcua_bms.history.shelf import NewChunk, Shelf
 from opcua_bms.history.tracks import CELLS, SCAN
 from opcua_bms.model.image import ScanInfo
 from opcua_bms.model.layout import Layout
@@ -78,10 +80,10 @@ class Walk:
         return Snapshot(self.scans.reducer.reduce(image), (), ())
 
 
-async def write_ours(path: Path, count: int) -> tuple[float, float, int]:
-    """(seconds of writing, bytes per value on disk, values per scan)."""
+async def write_ours(shelf: Shelf, count: int) -> float:
+    """Seconds of writing."""
     walk = Walk()
-    store = HistoryStore(TOPOLOGY, walk.layout, SqliteShelf(path), Keep(cells_in_memory_s=0.0))
+    store = HistoryStore(TOPOLOGY, walk.layout, shelf, Keep(cells_in_memory_s=0.0))
     await store.start()
     spent = 0.0
     for first in range(0, count, 20):
@@ -93,8 +95,7 @@ async def write_ours(path: Path, count: int) -> tuple[float, float, int]:
             await asyncio.sleep(0)
         spent += time.perf_counter() - began
     await store.close()
-    summary = sum(c.size for c in walk.layout.columns.values() if c.scope in ("bms", "stack", "cluster"))
-    return spent, _bytes(path, SCAN) / (count // 600 * 600 * summary), summary
+    return spent
 
 
 def _bytes(path: Path, track: str) -> int:
@@ -216,13 +217,20 @@ async def main(count: int) -> None:
     """Print the tables."""
     with tempfile.TemporaryDirectory() as folder:
         hour, day = Path(folder) / "hour.sqlite", Path(folder) / "day.sqlite"
-        spent, size, summary = await write_ours(hour, count)
+        summary = sum(c.size for c in Layout.of(TOPOLOGY).columns.values() if c.scope in ("bms", "stack", "cluster"))
+        spent = await write_ours(SqliteShelf(hour), count)
+        size = _bytes(hour, SCAN) / (count // 600 * 600 * summary)
         values = count * summary + count // 60 * 30_000
         rate, other = await write_asyncua(Path(folder) / "asyncua.sqlite", 5.0)
         cells = _bytes(hour, CELLS) / (count // 3600 * 60 * 30_000) if count >= 3600 else float("nan")
         print("| | values/s written | bytes per value |\n|---|---|---|")
         print(f"| ours, {summary} summary values a scan | {values / spent:,.0f} | {size:.2f} |")
         print(f"| ours, cells once a minute | | {cells:.2f} |")
+        if url := os.environ.get("HISTORY_POSTGRESQL_URL"):
+            there = await write_ours(PostgresShelf(url), count)
+            print(
+                f"| ours, in PostgreSQL ({there / count * 1000:.2f} ms a scan) | {values / there:,.0f} | {size:.2f} |"
+            )
         print(f"| asyncua HistorySQLite | {rate:,.0f} | {other:.0f} |")
         print(f"one scan is written in {spent / count * 1000:.2f} ms; a year takes", end=" ")
         print(f"{365 * 86_400 * (summary * size + 500 * cells) / 2**30:.1f} GiB\n")

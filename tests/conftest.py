@@ -10,6 +10,7 @@ import ctypes.util
 import os
 import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import Phase, settings
@@ -27,6 +28,7 @@ COMPONENTS: dict[str, tuple[Callable[[], bool], str]] = {
         "libmodbus-dev gcc pkg-config",
     ),
     "chromium": (lambda: shutil.which("chromium") is not None, "chromium"),
+    "postgresql": (lambda: any(Path("/usr/lib/postgresql").glob("*/bin/initdb")), "postgresql"),
 }
 """Component → is it here, and the Debian packages that bring it."""
 NOT_RUN: dict[str, list[str]] = {}

@@ -89,11 +89,14 @@ def _configured(config: Path | None) -> Path:
     import os
 
     from opcua_bms.config.load import find
+    from opcua_bms.errors import UsageError
     from opcua_bms.runtime.history import history_path
     from opcua_bms.runtime.serve import Overrides, read
 
     path = find(config, os.environ)
     settings, _ = read(path, Overrides())
+    if settings.history.database:
+        raise UsageError("this history is in PostgreSQL; export reads files only")
     return history_path(settings.history, path.parent)
 
 

@@ -249,6 +249,8 @@ class History(Section):
     enabled: bool = True
     path: str = ""
     """file of the history (relative to this file); default: the state directory's history.sqlite"""
+    database: str = ""
+    """postgresql://USER@HOST/NAME instead of a file; the password comes from PGPASSFILE, never from here"""
     retention_days: Annotated[float, Field(gt=0, le=36_525)] = 366.0
     """older values are forgotten"""
     max_size_mb: Annotated[int, Field(ge=16, le=10_000_000)] = 20_000
@@ -257,6 +259,17 @@ class History(Section):
     """how often all cells are written"""
     cells_in_memory_s: Annotated[float, Field(ge=0, le=86_400)] = 3_600.0
     """for so long cells are remembered at scan rate, in memory"""
+
+    @field_validator("database")
+    @classmethod
+    def _database(cls, url: str) -> str:
+        if url:
+            parts = urlsplit(url)
+            if parts.scheme not in ("postgresql", "postgres"):
+                raise ValueError("must look like postgresql://USER@HOST/NAME")
+            if parts.password:
+                raise ValueError("must not hold a password: put it into the file that PGPASSFILE names")
+        return url
 
 
 class Web(Section):

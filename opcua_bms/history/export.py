@@ -36,7 +36,12 @@ def _text(value: Any) -> str:
 
 def _doubles(flat: Any) -> Any:
     """float32 values have about seven digits: 3.291 stays 3.291."""
-    return np.round(flat.astype(np.float64), 6) if flat.dtype.itemsize == 4 else flat
+    if flat.dtype.itemsize != 4:
+        return flat
+    wide = flat.astype(np.float64)
+    size = np.where((wide == 0) | ~np.isfinite(wide), 1.0, np.abs(wide))
+    scale = 10.0 ** (6 - np.floor(np.log10(size)))
+    return np.rint(wide * scale) / scale
 
 
 def write_parquet(pieces: Iterable[Piece], path: Path) -> int:

@@ -81,7 +81,7 @@ class HistoryStore:
         self._reader = ThreadPoolExecutor(1, "history-reader")
         self._thread: threading.Thread | None = None
         self._tried = threading.Event()
-        self._opened = self._closing = False
+        self._opened = self._closing = self._working = False
         self._cells_at: float | None = None
         self._retry_at = 0.0
         self._refused = self._written = 0
@@ -159,7 +159,7 @@ class HistoryStore:
     def health(self) -> HistoryHealth:
         """How the writing goes."""
         return HistoryHealth(
-            self._queue.qsize() + len(self._backlog),
+            self._queue.qsize() + len(self._backlog) + self._working,
             self._written,
             self._refused,
             self._error,
@@ -222,8 +222,10 @@ class HistoryStore:
         while True:
             self._try_open()
             self._tried.set()
+            self._working = False
             try:
                 item = self._queue.get(timeout=_RETRY_S if self._backlog or not self._opened else None)
+                self._working = True
             except queue.Empty:
                 item = None
                 if not self._closing:

@@ -44,7 +44,10 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class HistoryHealth:
-    """How the writing goes: scans that wait, scans refused since start, the last error ('' while all is well)."""
+    """How the writing goes: scans that wait or are being written; written and refused since start; the last error.
+
+    `error` is '' while all is well.
+    """
 
     waiting: int
     written: int

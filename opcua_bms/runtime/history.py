@@ -6,6 +6,7 @@ from pathlib import Path
 
 from opcua_bms.config.models import History as Settings
 from opcua_bms.history import HistoryStore, Keep, MemoryShelf, SqliteShelf
+from opcua_bms.history.shelf import Shelf
 from opcua_bms.runtime.plant import Plant
 from opcua_bms.runtime.state import state_directory
 
@@ -23,8 +24,17 @@ def history_of(settings: Settings, base: Path, plant: Plant, *, in_memory: bool 
         settings.cell_period_s,
         settings.cells_in_memory_s,
     )
-    shelf = MemoryShelf() if in_memory else SqliteShelf(history_path(settings, base))
-    return HistoryStore(plant.topology, plant.layout, shelf, keep)
+    return HistoryStore(plant.topology, plant.layout, _shelf(settings, base, in_memory), keep)
+
+
+def _shelf(settings: Settings, base: Path, in_memory: bool) -> Shelf:
+    if in_memory:
+        return MemoryShelf()
+    if settings.database:
+        from opcua_bms.history.postgresql import PostgresShelf
+
+        return PostgresShelf(settings.database)
+    return SqliteShelf(history_path(settings, base))
 
 
 def history_path(settings: Settings, base: Path) -> Path:

@@ -13,7 +13,7 @@ from asyncua.ua.object_ids import ObjectIds
 
 from opcua_bms.ua.services.aggregates import Aggregate
 from opcua_bms.ua.services.bounds import Rules
-from opcua_bms.ua.services.codes import standard
+from opcua_bms.ua.services.codes import StatusCodes, standard, status
 from opcua_bms.ua.space.standard import constant
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class _Adder:
         if callable(value):
             held = AttributeValue(ua.DataValue())
             held.value = None
-            held.value_callback = lambda _node, _attribute: ua.DataValue(ua.Variant(value(), vtype))
+            held.value_callback = lambda _node, _attribute: _told(value(), vtype)
         else:
             held = constant(value, vtype)
         node.attributes |= {
@@ -139,6 +139,12 @@ class _Adder:
             node.references.append(_reference(has, False, parent.nodeid, ua.NodeClass.Object))
         self._aspace[node_id] = node
         return node
+
+
+def _told(value: Any, vtype: ua.VariantType) -> ua.DataValue:
+    if value is None:
+        return ua.DataValue(StatusCode=status(StatusCodes.BadWaitingForInitialData))
+    return ua.DataValue(ua.Variant(value, vtype))
 
 
 def _reference(

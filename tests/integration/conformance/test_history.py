@@ -449,6 +449,30 @@ async def test_what_the_address_space_says(served: Served) -> None:
         assert result.StatusCode.value == 0, child
 
 
+async def test_before_the_first_scan() -> None:
+    """A client that comes early finds an empty history, not an error of the server."""
+    past = Past.of(SMALL)
+    server = await build_server(
+        ServerSettings(endpoint_url="opc.tcp://127.0.0.1:0/"), bms_plant.plant(SMALL), history=past.store
+    )
+    await server.start()
+    async with Client(server.endpoint_url) as client:
+        early = Served(past, server, client)
+        assert (await early.one(raw(at(0), at(5)))).StatusCode.value == C.GoodNoData
+        bounds = (await early.one(raw(at(0), at(5), bounds=True))).HistoryData.DataValues
+        assert [v.StatusCode.value for v in bounds] == [C.BadBoundNotFound] * 2
+        found = await early.one(processed(ObjectIds.AggregateFunction_Average, at(0), at(10), 5))
+        assert [v.StatusCode.value for v in found.HistoryData.DataValues] == [C.BadNoData] * 2
+        found = await early.one(ua.ReadAtTimeDetails([at(1)], False))
+        assert [v.StatusCode.value for v in found.HistoryData.DataValues] == [C.BadNoData]
+        (configuration,) = await client.get_node(server.names.node(VOLTAGE)).get_referenced_nodes(
+            ObjectIds.HasHistoricalConfiguration
+        )
+        start = await (await configuration.get_child("StartOfArchive")).read_data_value(raise_on_bad_status=False)
+        assert start.StatusCode.value == C.BadWaitingForInitialData
+    await server.stop()
+
+
 async def test_a_gap_is_told_as_lost_data() -> None:
     """BadDataLost: a client must not draw a line over a time of which nothing is known."""
     past = Past.of(SMALL)
