@@ -7,7 +7,22 @@ from typing import Annotated
 
 import typer
 
-from opcua_bms.cli import certs, check, demo, fault, history, init, probe, serve, simulate, snapshot, users, version
+from opcua_bms.cli import (
+    certs,
+    check,
+    demo,
+    doctor,
+    fault,
+    history,
+    init,
+    probe,
+    serve,
+    simulate,
+    snapshot,
+    tags,
+    users,
+    version,
+)
 
 app = typer.Typer(
     name="opcua-bms",
@@ -34,7 +49,9 @@ app.command("probe")(probe.run)
 app.command("simulate")(simulate.run)
 app.add_typer(fault.app, name="fault")
 app.command("snapshot")(snapshot.run)
+app.command("tags")(tags.run)
 app.add_typer(history.app, name="history")
 app.add_typer(certs.app, name="certs")
 app.add_typer(users.app, name="users")
+app.command("doctor")(doctor.run)
 app.command("version")(version.run)

@@ -1,0 +1,128 @@
+"""`opcua-bms tags`: every variable of a site, in the shapes that other programs import."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Iterable
+from enum import StrEnum
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from opcua_bms.infomodel.tags import Tag
+    from opcua_bms.runtime.plant import Plant
+
+_CELLS = ("*.Cell[0-9]*", "*.Sensor[0-9]*")
+
+
+class Format(StrEnum):
+    """csv and json: all there is to know; telegraf: an input plugin's section."""
+
+    CSV = "csv"
+    JSON = "json"
+    TELEGRAF = "telegraf"
+
+
+def run(
+    file: Annotated[Path | None, typer.Argument(help="Configuration file.")] = None,
+    config: Annotated[Path | None, typer.Option("--config", help="The same, as an option.")] = None,
+    form: Annotated[Format, typer.Option("--format", help="csv, json, or telegraf.")] = Format.CSV,
+    node: Annotated[
+        list[str] | None,
+        typer.Option("--node", help="NodeId texts, * and ? allowed, like 'BMS.Stack1.Cluster*.Voltage'; repeatable."),
+    ] = None,
+    cells: Annotated[
+        bool | None, typer.Option("--cells/--no-cells", help="Single cells too; default: not for telegraf.")
+    ] = None,
+) -> None:
+    """List every variable of a site: NodeId, type, unit, description. Asks no server and no device."""
+    import os
+
+    from opcua_bms.config.load import find, load
+    from opcua_bms.runtime.plant import build_plant
+
+    path = find(file or config, os.environ)
+    site, document = load(path, os.environ)
+    plant = build_plant(site, document, path.parent)
+    with_cells = form is not Format.TELEGRAF if cells is None else cells
+    wanted = _wanted(plant, node or ["*"], with_cells)
+    if form is Format.CSV:
+        _csv(wanted, site.site.namespace_uri)
+    elif form is Format.JSON:
+        _json(wanted, site.site.namespace_uri)
+    else:
+        _telegraf(wanted, site.opcua.endpoint)
+
+
+def _wanted(plant: Plant, patterns: list[str], with_cells: bool) -> Iterable[Tag]:
+    from opcua_bms.acquire.acquisition import bound_slots
+    from opcua_bms.infomodel.plan import instance_plan
+    from opcua_bms.infomodel.tags import tags
+
+    bound = bound_slots(plant.devices, plant.layout)
+    provided = [name for name, column in plant.layout.columns.items() if bound[column.slots].any()]
+    plan = instance_plan(plant.topology, plant.labels, provided, [device.name for device in plant.devices])
+    for tag in tags(plan):
+        if not with_cells and any(fnmatchcase(tag.path, cell) for cell in _CELLS):
+            continue
+        if any(fnmatchcase(tag.path, pattern) for pattern in patterns):
+            yield tag
+
+
+def _csv(wanted: Iterable[Tag], uri: str) -> None:
+    out = csv.writer(sys.stdout, lineterminator="\n")
+    out.writerow(("node_id", "namespace", "identifier", "data_type", "array", "unit", "description"))
+    for tag in wanted:
+        array = "yes" if tag.rank >= 1 else ""
+        out.writerow((tag.node_id, uri, tag.path, tag.data_type, array, tag.unit, tag.description))
+
+
+def _json(wanted: Iterable[Tag], uri: str) -> None:
+    """One object a line within one array, so that a million tags need no memory."""
+    separator = "[\n"
+    for tag in wanted:
+        row = {
+            "node_id": tag.node_id,
+            "namespace": uri,
+            "identifier": tag.path,
+            "data_type": tag.data_type,
+            "array": tag.rank >= 1,
+            "unit": tag.unit,
+            "description": tag.description,
+        }
+        sys.stdout.write(separator + json.dumps(row, ensure_ascii=False))
+        separator = ",\n"
+    sys.stdout.write("\n]\n" if separator != "[\n" else "[]\n")
+
+
+def _telegraf(wanted: Iterable[Tag], endpoint: str) -> None:
+    """A section for Telegraf's opcua_listener; arrays, which it does not take, are left out."""
+    from opcua_bms.infomodel.tags import NAMESPACE_INDEX
+
+    lines = [
+        "[[inputs.opcua_listener]]",
+        '  name = "bms"',
+        f"  endpoint = {json.dumps(endpoint)}",
+        '  security_policy = "Basic256Sha256"',
+        '  security_mode = "SignAndEncrypt"',
+        '  auth_method = "UserName"',
+        '  username = "telegraf"',
+        '  password = ""                  # of a user made with: opcua-bms users add telegraf --role Observer',
+        '  certificate = "/etc/telegraf/opcua-cert.pem"   # trust it with: opcua-bms certs trust THUMBPRINT',
+        '  private_key = "/etc/telegraf/opcua-key.pem"',
+        '  subscription_interval = "1s"',
+        "  [[inputs.opcua_listener.group]]",
+        f'    namespace = "{NAMESPACE_INDEX}"',
+        '    identifier_type = "s"',
+        "    nodes = [",
+    ]
+    sys.stdout.write("\n".join(lines) + "\n")
+    for tag in wanted:
+        if tag.rank < 1:
+            sys.stdout.write(f"      {{name = {json.dumps(tag.path)}, identifier = {json.dumps(tag.path)}}},\n")
+    sys.stdout.write("    ]\n")
