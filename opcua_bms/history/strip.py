@@ -226,8 +226,9 @@ class Strip:
         count = 0
         for position, (low_ns, high_ns, chunk) in enumerate(found):
             times, values, quality = self._load(state, chunk, parts, kind)
-            low = int(np.searchsorted(times, start_ns, "left"))
-            high = int(np.searchsorted(times, end_ns, "right"))
+            whole = low_ns >= start_ns and high_ns <= end_ns
+            low = 0 if whole else int(np.searchsorted(times, start_ns, "left"))
+            high = len(times) if whole else int(np.searchsorted(times, end_ns, "right"))
             if high > low:
                 taken.append((times[low:high], values[low:high], quality[low:high]))
                 count += high - low

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -128,12 +129,22 @@ class _Split:
         cuts = np.searchsorted(raw.ticks, intervals.edges, "right" if intervals.backward else "left")
         self.low, self.high = cuts[:-1], cuts[1:]
         self.inside = slice(int(cuts[0]), int(cuts[-1]))
-        self.owner = np.repeat(np.arange(len(intervals)), self.high - self.low)
-        """of each sample inside: its interval"""
+
+    @cached_property
+    def owner(self) -> I64:
+        """Of each sample inside: its interval."""
+        return np.repeat(np.arange(len(self.intervals)), self.high - self.low)
 
     def count(self, what: Bools) -> I64:
         """How many samples of each interval are so."""
-        return np.bincount(self.owner, what[self.inside], len(self.intervals)).astype(np.int64)
+        total = np.concatenate([[0], np.cumsum(what[self.inside])])
+        start = self.inside.start
+        return np.asarray(total[self.high - start] - total[self.low - start], np.int64)
+
+    @cached_property
+    def good(self) -> I64:
+        """How many samples of each interval are good."""
+        return self.count(self.raw.good)
 
     def reduce(self, how: np.ufunc, values: F64, empty: float) -> F64:
         """A ufunc over the samples of each interval."""
@@ -161,8 +172,7 @@ class _Split:
         """The status by the shares of good and bad samples (§5.4.3.2)."""
         raw = self.raw
         rules = raw.rules
-        total = self.count(np.ones(len(raw), bool))
-        good = self.count(raw.good)
+        total, good = self.high - self.low, self.good
         bad = total - good - (0 if rules.treat_uncertain_as_bad else self.count(raw.uncertain))
         share = np.maximum(total, 1)
         enough = (total == 0) | (good * 100 / share >= rules.percent_data_good)
@@ -190,8 +200,7 @@ def _interpolative(split: _Split) -> Processed:
 
 
 def _average(split: _Split) -> Processed:
-    good = split.raw.good
-    count = split.count(good)
+    good, count = split.raw.good, split.good
     total = split.reduce(np.add, np.where(good, split.raw.numbers, 0.0), 0.0)
     status = _or_bits(split.by_values(), split.bits(CALCULATED, partial=False))
     return split.done(total / np.maximum(count, 1), status, count == 0)
@@ -199,12 +208,11 @@ def _average(split: _Split) -> Processed:
 
 def _count(split: _Split) -> Processed:
     status = _or_bits(split.by_values(), split.bits(CALCULATED))
-    return split.done(split.count(split.raw.good).astype(np.int32), status, split.outside)
+    return split.done(split.good.astype(np.int32), status, split.outside)
 
 
 def _deviation(split: _Split, sample: bool) -> Processed:
-    good = split.raw.good
-    count = split.count(good)
+    good, count = split.raw.good, split.good
     n = np.maximum(count, 1)
     mean = split.reduce(np.add, np.where(good, split.raw.numbers, 0.0), 0.0) / n
     off = np.zeros(len(split.raw))
