@@ -1,15 +1,16 @@
 """Services that take a list and give a list: decoded, served and encoded a slice at a time (see `turns`).
 
-A request of the largest size would else hold the event loop for up to a second. All of a request is decoded before
-anything of it is done; an answer that gets too large ends the work instead of being thrown away in the end.
+A request of the largest size would else hold the event loop for up to a second, and a hundred thousand objects. What
+changes something is decoded as a whole before anything of it is done; an answer that gets too large ends the work.
 """
 
 from __future__ import annotations
 
 import struct
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from asyncua import ua
@@ -40,18 +41,21 @@ class Bulk:
     head: Callable[[Any], Any]
     serve: Callable[[Session, Any, list[Any]], Awaitable[list[Any]]]
     encode: Callable[[Any], bytes] = struct_to_binary
+    changes: bool = False
 
     async def answer(self, session: Session, handle: int, body: Any, most: int) -> bytes:
         """The response, of at most `most` bytes; ServiceError: BadResponseTooLarge, and what `serve` says."""
         head = self.head(body)
-        items = await self._decode(session, body)
+        count = Primitives.Int32.unpack(body)
+        if count > getattr(session.iserver.limits, self.limit):
+            raise ServiceError(StatusCodes.BadTooManyOperations)
+        items = self._items(body, count)
+        if self.changes:
+            items = iter([item async for item in _paused(items)])
         parts: list[bytes] = []
         size = _RESPONSE_HEAD.size + len(_NO_DIAGNOSTICS)
-        at = 0
-        while at < len(items) or not at:
-            results = await self.serve(session, head, items[at : at + self.step])
-            at += self.step
-            for result in results:
+        while (some := list(islice(items, self.step))) or not parts:
+            for result in await self.serve(session, head, some):  # which refuses a request without operations
                 parts.append(self.encode(result))
                 size += len(parts[-1])
                 if size > most:
@@ -59,21 +63,20 @@ class Bulk:
             if slice_is_over():
                 await pause()
         kind = b"\x01\x00" + struct.pack("<H", self.response)
-        begin = _RESPONSE_HEAD.pack(kind, filetime(time.time_ns()), handle, 0, len(items))
+        begin = _RESPONSE_HEAD.pack(kind, filetime(time.time_ns()), handle, 0, len(parts))
         return b"".join((begin, *parts, _NO_DIAGNOSTICS))
 
-    async def _decode(self, session: Session, body: Any) -> list[Any]:
-        count = Primitives.Int32.unpack(body)
+    def _items(self, body: Any, count: int) -> Iterator[Any]:
         if count > len(body):
             raise ServiceError(StatusCodes.BadDecodingError)
-        if count > getattr(session.iserver.limits, self.limit):
-            raise ServiceError(StatusCodes.BadTooManyOperations)
-        items = []
-        for _ in range(count):
-            items.append(struct_from_binary(self.item, body))
-            if slice_is_over():
-                await pause()
-        return items
+        return (struct_from_binary(self.item, body) for _ in range(count))
+
+
+async def _paused(items: Iterator[Any]) -> AsyncIterator[Any]:
+    for item in items:
+        yield item
+        if slice_is_over():
+            await pause()
 
 
 def _nothing(_: Any) -> None:
@@ -121,7 +124,7 @@ BULK: dict[int, Bulk] = {
         ua.ReadValueId, 50, "nodes_per_read", _I.ReadResponse_Encoding_DefaultBinary, _read_head, _read
     ),
     _I.WriteRequest_Encoding_DefaultBinary: Bulk(
-        ua.WriteValue, 50, "nodes_per_write", _I.WriteResponse_Encoding_DefaultBinary, _nothing, _write, _code
+        ua.WriteValue, 50, "nodes_per_write", _I.WriteResponse_Encoding_DefaultBinary, _nothing, _write, _code, True
     ),
     _I.BrowseRequest_Encoding_DefaultBinary: Bulk(
         ua.BrowseDescription, 4, "nodes_per_browse", _I.BrowseResponse_Encoding_DefaultBinary, _browse_head, _browse
@@ -135,7 +138,7 @@ BULK: dict[int, Bulk] = {
         _translate,
     ),
     _I.CallRequest_Encoding_DefaultBinary: Bulk(
-        ua.CallMethodRequest, 1, "nodes_per_call", _I.CallResponse_Encoding_DefaultBinary, _nothing, _call
+        ua.CallMethodRequest, 1, "nodes_per_call", _I.CallResponse_Encoding_DefaultBinary, _nothing, _call, changes=True
     ),
 }
 """Request type (its encoding's number in namespace 0) → how it is served."""

@@ -20,6 +20,7 @@ from opcua_bms.ua.guard.processor import GuardedProcessor
 from opcua_bms.ua.guard.protocol import Protocol
 from opcua_bms.ua.services.read_plan import ReadPlanner
 from opcua_bms.ua.store import filetime
+from opcua_bms.ua.turns import SHORT
 
 if TYPE_CHECKING:
     from opcua_bms.ua.session import Session
@@ -33,8 +34,6 @@ _RESPONSE_HEAD = struct.Struct("<4sqII8x")
 _FRAME = struct.Struct("<4sIIIII")
 _CHUNK = struct.Struct("<IIII")
 _MESSAGE = b"MSGF"
-SHORT = 4096
-"""bytes of a request that is served without waiting for its turn"""
 
 
 class FastProtocol(Protocol):

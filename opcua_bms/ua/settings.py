@@ -37,6 +37,9 @@ class Limits:
     subscriptions_per_session: int = 20
     subscriptions: int = 1_000
     monitored_items_per_session: int = 50_000
+    monitored_items: int = 400_000
+    single_items: int = 10_000
+    """monitored items of all sessions that are not scalars of the store: each is worked on by itself"""
     nodes_per_read: int = 10_000
     nodes_per_write: int = 10_000
     nodes_per_browse: int = 1_000

@@ -17,16 +17,27 @@ from typing import Any
 
 SLICE_S = 0.005
 """how long one request runs before it pauses, and all requests together in one turn of the loop"""
+SHORT = 4096
+"""bytes of a request up to which it is a short one"""
+MOST_LONG = 3
+LONG_WAIT_S = 10.0
+"""a client whose long request does not get its turn in this time is told so: it may be gone, and nobody could tell"""
 _HALF_LIFE_S = 2.0
 _S_PER_BYTE = 1e-6
 """what a byte of a request is taken to cost before it is known"""
+
+
+class BusyError(Exception):
+    """There is too much to do."""
 
 
 class Turns:
     """The queue of one server; lives on one event loop."""
 
     def __init__(self) -> None:
-        self._waiting: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._waiting: list[_Waiting] = []
+        self._long_waiting: list[_Waiting] = []
+        self._long = 0
         self._number = 0
         self._spent = 0.0
         self._awake = False
@@ -45,11 +56,34 @@ class Turns:
         """Until it is the turn of a request that costs `cost` seconds."""
         if self.free:
             return
-        future = asyncio.get_running_loop().create_future()
-        self._number += 1
-        heapq.heappush(self._waiting, (cost, self._number, future))
+        future = self._enter(self._waiting, cost)
         self._wake()
         await future
+
+    async def begin_long(self, cost: float) -> None:
+        """Until a long request may be begun; `end_long` must follow. TimeoutError: not within LONG_WAIT_S."""
+        if self._long < MOST_LONG:
+            self._long += 1
+            return
+        future = self._enter(self._long_waiting, cost)
+        try:
+            async with asyncio.timeout(LONG_WAIT_S):
+                await future
+        except BaseException:
+            if not future.cancelled():  # it was let in, and its connection went at the same time
+                self.end_long()
+            raise
+
+    def end_long(self) -> None:
+        """A long request has ended: the next may begin."""
+        if not _let_in(self._long_waiting):
+            self._long -= 1
+
+    def _enter(self, queue: list[_Waiting], cost: float) -> asyncio.Future[None]:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._number += 1
+        heapq.heappush(queue, (cost, self._number, future))
+        return future
 
     def _wake(self) -> None:
         if not self._awake:
@@ -60,13 +94,22 @@ class Turns:
         """A new turn of the loop: start one that waits."""
         self._awake = False
         self._spent = 0.0
-        while self._waiting:
-            _, _, future = heapq.heappop(self._waiting)
-            if not future.done():  # its connection is gone
-                future.set_result(None)
-                break
+        _let_in(self._waiting)
         if self._waiting:
             self._wake()
+
+
+_Waiting = tuple[float, int, asyncio.Future[None]]
+
+
+def _let_in(queue: list[_Waiting]) -> bool:
+    """The cheapest of those that wait, if any; whose connection is gone is passed over."""
+    while queue:
+        _, _, future = heapq.heappop(queue)
+        if not future.done():
+            future.set_result(None)
+            return True
+    return False
 
 
 class Account:
@@ -91,13 +134,28 @@ class Account:
         self.turns.spend(seconds)
 
     async def serve(self, work: Coroutine[Any, Any, bool], size: int) -> bool:
-        """Do the work for a request of `size` bytes when it is its turn; what it costs is measured."""
+        """Do the work for a request of `size` bytes when it is its turn; what it costs is measured.
+
+        BusyError: a long request did not get its turn.
+        """
         _SERVED.set(self)
+        cost = size * _S_PER_BYTE
         try:
-            await self.turns.wait(self.used() + size * _S_PER_BYTE)
-        except BaseException:
+            if size > SHORT:
+                try:
+                    await self.turns.begin_long(self.used() + cost)
+                except TimeoutError:
+                    raise BusyError from None
+                try:
+                    return await self._serve(work, cost)
+                finally:
+                    self.turns.end_long()
+            return await self._serve(work, cost)
+        finally:
             work.close()
-            raise
+
+    async def _serve(self, work: Coroutine[Any, Any, bool], cost: float) -> bool:
+        await self.turns.wait(self.used() + cost)
         return await _measured(work, self)
 
     def begin_slice(self) -> None:
@@ -140,7 +198,8 @@ def _yield() -> Generator[None, None, None]:
 @coroutine
 def _measured(work: Coroutine[Any, Any, bool], account: Account) -> Generator[Any, Any, bool]:
     """Run `work`, charging what each of its steps took."""
-    step, sent = work.send, None
+    step: Any = work.send
+    sent: Any = None
     while True:
         account.begin_slice()
         began = time.perf_counter()
@@ -149,6 +208,7 @@ def _measured(work: Coroutine[Any, Any, bool], account: Account) -> Generator[An
         except StopIteration as end:
             return bool(end.value)
         finally:
+            sent = None
             account.charge(time.perf_counter() - began)
         try:
             sent = yield waits_for

@@ -166,6 +166,11 @@ class Channel(SecureConnection):
         """Whether chunks of a message wait for more."""
         return bool(self._incoming_parts)
 
+    @property
+    def unfinished_size(self) -> int:
+        """Bytes of those chunks."""
+        return self._incoming_size
+
     def _drop_incoming_parts(self) -> None:
         self._pool.used -= self._incoming_size
         super()._drop_incoming_parts()

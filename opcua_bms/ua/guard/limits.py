@@ -21,12 +21,12 @@ class GuardLimits:
     """unread output above which a connection's requests wait"""
     output_most: int = 8 << 20
     """unread output of one connection above which it is closed"""
-    output_total: int = 32 << 20
+    output_total: int = 16 << 20
     """unread output of all connections above which the deafest is closed"""
     input_queue: int = 64
     """requests waiting in one connection before reading pauses"""
-    input_queue_bytes: int = 1 << 20
-    unfinished_total: int = 16 << 20
+    input_queue_bytes: int = 128 << 10
+    unfinished_total: int = 12 << 20
     """chunks of unfinished messages of all connections"""
     stranger_message: int = 128 << 10
     """largest message before a session is activated"""

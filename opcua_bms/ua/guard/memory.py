@@ -1,4 +1,7 @@
-"""Gives memory that a flood has used back to the system: glibc keeps freed small blocks for itself otherwise."""
+"""Gives memory that a flood has used back to the system.
+
+glibc keeps freed small blocks for itself otherwise.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ class MemoryRelief:
 
     def expect(self) -> None:
         """Something large was freed."""
-        if self._trim is not None and self._timer is None:
+        if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_AFTER_S, self._give_back)
 
     def _give_back(self) -> None:

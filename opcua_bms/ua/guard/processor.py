@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import struct
 from collections.abc import Coroutine
 from typing import Any, cast
@@ -59,6 +60,22 @@ _SERVED = frozenset(
     }
 )
 """What an activated session may ask for; RegisterServer, node management and the rest are no services of ours."""
+
+
+class _Gone(asyncio.Transport):
+    """Stands for a transport that is closed."""
+
+    def is_closing(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> None:
+        """Nobody reads it."""
+
+    def abort(self) -> None:
+        """It is."""
+
+
+_GONE = _Gone()
 
 
 class GuardedProcessor(Processor):
@@ -305,6 +322,10 @@ class GuardedProcessor(Processor):
         if self.session is session:
             self.session = None
             self._connection.largest_message = self.gate.limits.stranger_message
+
+    def let_go(self) -> None:
+        """The transport is closed: what it could not send is freed now, not when the collector finds the ring."""
+        self._transport = _GONE
 
     async def close(self) -> None:
         """The connection is gone: an activated session with subscriptions waits for its client (§6.7), others end."""

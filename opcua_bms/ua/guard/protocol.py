@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import select
 import time
 from typing import Any
 
@@ -15,9 +16,11 @@ from asyncua.ua.ua_binary import header_from_binary
 from opcua_bms.ua.guard.frames import FrameError, FrameReader, Phase
 from opcua_bms.ua.guard.processor import GuardedProcessor, error_message
 from opcua_bms.ua.security.gate import Gate
+from opcua_bms.ua.turns import SHORT, BusyError
 
 _TICK_S = 1.0
 _LINGER_S = 1.0
+_FINAL: Any = ua.ChunkType.Single
 
 
 class Protocol(OPCUAProtocol):
@@ -43,21 +46,16 @@ class Protocol(OPCUAProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._ended = False
         self._serving = False
+        self._held_much = False
         self.messages = asyncio.Queue()
 
     @property
-    def progress(self) -> tuple[int, float]:
-        """How far this connection has come, then its age: the smallest makes room for a newcomer."""
-        processor = self.processor
-        if processor is None or self._reader.phase is Phase.CONNECTED:
-            stage = 0
-        elif processor.serving:
-            stage = 4
-        elif processor.session is not None:
-            stage = 3
-        else:
-            stage = 2 if processor.channel.is_open() else 1
-        return stage, self.opened_at
+    def rank(self) -> tuple[bool, float]:
+        """Which connection makes room for a newcomer: the smallest, the oldest of those without an activated session.
+
+        Whoever has just come is spared: else a flood of connections would be served to the end, and nobody else.
+        """
+        return self.processor is not None and self.processor.serving, self.opened_at
 
     @property
     def unread(self) -> int:
@@ -84,14 +82,14 @@ class Protocol(OPCUAProtocol):
         self._schedule()
 
     def _admit(self) -> bool:
-        """Whether there is room, if need be after the least advanced connection has been closed."""
+        """Whether there is room, if need be after the oldest connection without a session has been closed."""
         limits = self.iserver.limits
         clients: list[Any] = self.clients
         mine = [c for c in clients if c.address == self.address]
         for crowd, most in ((mine, limits.connections_per_address), (clients, limits.connections)):
             if len(crowd) < most:
                 continue
-            victim = min(crowd, key=lambda c: c.progress)
+            victim = min(crowd, key=lambda c: c.rank)
             if victim.processor is not None and victim.processor.serving:
                 return False
             self.gate.incidents.counters["connections_evicted"] += 1
@@ -113,13 +111,17 @@ class Protocol(OPCUAProtocol):
         self._writable.set()
         if self._timer is not None:
             self._timer.cancel()
+        if self._held_much or self._queued:
+            self.gate.memory.expect()
         if self.transport is None or self.transport not in self.iserver.asyncio_transports:
             return
         self.iserver.asyncio_transports.remove(self.transport)
         if self in self.clients:
             self.clients.remove(self)
         if self.processor is not None:
+            self.processor.let_go()
             self.closing_tasks.append(asyncio.create_task(self.processor.close()))
+        self.transport = None
         if self._task is not None:
             self._task.cancel()
 
@@ -154,10 +156,17 @@ class Protocol(OPCUAProtocol):
         if self._ended or self.processor is None or transport is None:
             return False
         self._serving = True
+        final: Any = header.ChunkType
+        size = header.packet_size + (self.processor.channel.unfinished_size if final == _FINAL else 0)
         try:
-            goes_on = await self.processor.account.serve(self.processor.process(header, buf), header.packet_size)
+            goes_on = await self.processor.account.serve(self.processor.process(header, buf), size)
+        except BusyError:
+            self.gate.incidents.report("too_busy", self.address)
+            self._farewell(StatusCodes.BadTcpServerTooBusy)
+            return False
         finally:
             self._serving = False
+            self._held_much |= size > SHORT
         if not goes_on:
             self._linger()
             return False
@@ -171,6 +180,7 @@ class Protocol(OPCUAProtocol):
         """The client does not read: its requests wait, and whoever hoards most output is closed."""
         self._writable.clear()
         self._deaf_since = time.monotonic()
+        self._held_much = True
         deaf = [c for c in self.clients if isinstance(c, Protocol) and c.unread]
         if sum(c.unread for c in deaf) > self.gate.limits.output_total:
             self._close_deaf(max(deaf, key=lambda c: c.unread))
@@ -213,6 +223,15 @@ class Protocol(OPCUAProtocol):
     def _schedule(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(_TICK_S, self._tick)
 
+    def _peer_is_gone(self) -> bool:
+        """Whether the client has hung up, which a transport that does not read would not notice."""
+        sock = self.transport.get_extra_info("socket") if self.transport is not None else None
+        if sock is None or not hasattr(select, "POLLRDHUP"):
+            return False
+        poll = select.poll()
+        poll.register(sock.fileno(), select.POLLRDHUP)
+        return bool(poll.poll(0))
+
     def _tick(self) -> None:
         """Once a second: is this client still within its times?"""
         if self._ended or self.processor is None:
@@ -230,6 +249,9 @@ class Protocol(OPCUAProtocol):
             or now - self._idle_since > limits.activation_s
             or (self._unfinished_since is not None and now - self._unfinished_since > limits.message_s)
         )
+        if self._paused and self._peer_is_gone():
+            self.abort()
+            return
         if late or self.processor.channel.expired:
             self.gate.incidents.counters["connections_timed_out"] += 1
             self._farewell(StatusCodes.BadTimeout)

@@ -34,9 +34,11 @@ _logger = logging.getLogger(__name__)
 _GOOD = status(0)
 _SCALARS = frozenset({Kind.SLOT, Kind.BIT})
 QUEUED_PER_SUBSCRIPTION = 500_000
-QUEUED = 8_000_000
+QUEUED = 1_000_000
 """sums of the queue sizes of one subscription and of all, an array counting as its size in values; beyond them
 queues are revised to 1"""
+SINGLE_WEIGHT = 8
+"""a value that is an object of its own weighs as much as so many scalars of the store"""
 ARRAY_WEIGHT = 8
 """so many array elements weigh as much as one scalar notification"""
 EVENT_QUEUE_MIN = 100
@@ -61,6 +63,8 @@ class ItemFactory:
         self._events = events
         self._next_id = 0
         self.queued = Ledger(QUEUED)
+        self.singles = Ledger(iserver.limits.single_items)
+        """items of all sessions that are worked on one by one: not scalars of the store, and events"""
         self.vectorised = True
         """false: scalars of the store are handled item by item too, with the same results"""
 
@@ -83,6 +87,9 @@ class ItemFactory:
     ) -> ua.MonitoredItemCreateResult:
         source = self._sources.find(request.ItemToMonitor)
         self._check_access(source, user)
+        scalar = self._is_scalar(source)
+        if not scalar:
+            self._check_singles(user)
         parameters = request.RequestedParameters
         chosen = self._filter(source, parameters.Filter)
         interval, gap = revise_sampling(
@@ -92,12 +99,12 @@ class ItemFactory:
             self._iserver.limits.publishing_interval_max_ms,
             aligned=source.from_store,
         )
-        queue_size = self._queue_size(subscription, parameters.QueueSize, weight_of(source))
+        queue_size = self._queue_size(subscription, parameters.QueueSize, self._weight(source))
         self._next_id += 1
         ident = self._next_id
         mode = int(request.MonitoringMode)
         binding = source.binding
-        if self.vectorised and binding is not None and binding.kind in _SCALARS and source.index_range is None:
+        if scalar and binding is not None:
             table = rows.numbers if binding.start < self._n_numbers() else rows.words
             table.append(
                 Row(
@@ -122,6 +129,7 @@ class ItemFactory:
             item.queue_size, item.discard_oldest = queue_size, bool(parameters.DiscardOldest)
             item.gap = gap
             item.source = source
+            self.singles.used += 1
             subscription.items.add(item, aligned=source.from_store, polled=source.polled)
             source.watch(lambda: subscription.mark(item))
             subscription.items.set_mode([ident], mode, subscription.latest, subscription.now)
@@ -131,6 +139,17 @@ class ItemFactory:
             RevisedSamplingInterval=interval,
             RevisedQueueSize=queue_size,
         )
+
+    def _is_scalar(self, source: Source) -> bool:
+        binding = source.binding
+        return self.vectorised and binding is not None and binding.kind in _SCALARS and source.index_range is None
+
+    def _check_singles(self, user: Any) -> None:
+        if self.singles.used >= self.singles.most and not is_internal(user):
+            raise FilterRefusedError(StatusCodes.BadTooManyMonitoredItems)
+
+    def _weight(self, source: Source) -> int:
+        return weight_of(source) if self._is_scalar(source) else SINGLE_WEIGHT * weight_of(source)
 
     def _may_read(self, user: Any, node_id: ua.NodeId | None, level: int) -> bool:
         return node_id is None or bool(self._iserver.access.user_access_level(user, node_id, level) & 1)
@@ -179,6 +198,7 @@ class ItemFactory:
             raise FilterRefusedError(StatusCodes.BadUserAccessDenied)
         if request.ItemToMonitor.IndexRange:
             raise FilterRefusedError(StatusCodes.BadIndexRangeInvalid)
+        self._check_singles(user)
         parameters = request.RequestedParameters
         chosen, filter_result, code = compile_event_filter(parameters.Filter, self._types)
         result = ua.MonitoredItemCreateResult(StatusCode=status(code))
@@ -199,6 +219,7 @@ class ItemFactory:
         item.queue_size = self._event_queue(subscription, parameters.QueueSize)
         item.discard_oldest = bool(parameters.DiscardOldest)
         item.mode = int(request.MonitoringMode)
+        self.singles.used += 1
         subscription.items.add(item)
         self._events.attach(subscription.ident, item, lambda _ident: subscription.poke(item))
         result.MonitoredItemId = item.ident
@@ -249,7 +270,7 @@ class ItemFactory:
             self._iserver.limits.publishing_interval_max_ms,
             aligned=source.from_store,
         )
-        weight = weight_of(source)
+        weight = self._weight(source)
         self._give_back(subscription, old_size, weight)
         queue_size = self._queue_size(subscription, parameters.QueueSize, weight)
         if isinstance(item, VectorItems):
@@ -286,9 +307,11 @@ class ItemFactory:
         item = subscription.items.items.get(ident)
         if isinstance(item, EventItem):
             self._events.detach(subscription.ident, item)
+            self.singles.used -= 1
             self._give_back(subscription, item.queue_size)
         elif isinstance(item, DataItem):
-            self._give_back(subscription, item.queue_size, weight_of(item.source))
+            self._give_back(subscription, item.queue_size, self._weight(item.source))
+            self.singles.used -= 1
             item.source.unwatch()
         elif item is not None:
             self._give_back(subscription, int(item.queue_size[item.row_of[ident]]))

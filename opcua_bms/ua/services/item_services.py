@@ -32,9 +32,15 @@ class ItemServices(ABC):
     @abstractmethod
     def need(self, session: SubscribingSession, ident: int) -> Subscription:
         """The session's subscription; raises BadSubscriptionIdInvalid."""
+
+    @abstractmethod
+    def item_count(self) -> int:
+        """Monitored items of all sessions."""
+
     @abstractmethod
     def of_session(self, session_id: ua.NodeId) -> list[Subscription]:
         """A session's subscriptions."""
+
     def _count(self, operations: Sequence[Any] | None, most: int) -> None:
         if not operations:
             raise ServiceError(StatusCodes.BadNothingToDo)
@@ -56,6 +62,8 @@ class ItemServices(ABC):
         times = self._times(params)
         have = sum(len(s.items) for s in self.of_session(session.session_id))
         room = limits.monitored_items_per_session - have if session.external else len(requests)
+        if session.external:
+            room = min(room, limits.monitored_items - self.item_count())
         results: list[ua.MonitoredItemCreateResult] = []
         with subscription.held():
             for start in range(0, len(requests), SLICE):

@@ -99,6 +99,8 @@ class ReadPlanner:
     MOST_PLANS = 256
     MOST_BYTES = 8 << 20
     MOST_SEEN = 1_000
+    MOST_OTHERS = 500
+    """items of a long request that are no scalars of the store; with more the generic path is as good"""
 
     def __init__(self, iserver: InternalServer, store: ValueStore, space: InstanceSpace) -> None:
         self._iserver = iserver
@@ -169,9 +171,13 @@ class ReadPlanner:
         if request is None:
             return None
         times = TIMES[request.times]
-        encoders = []
+        encoders: list[Binding | Encoder] = []
+        others = 0
         for item in request.items:
             encoders.append(self._encoder(item, times, request.times, user))
+            others += not isinstance(encoders[-1], Binding)
+            if others > self.MOST_OTHERS:
+                return None
             if slice_is_over():
                 await pause()
         return self._assemble(encoders, times)

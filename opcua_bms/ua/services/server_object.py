@@ -77,7 +77,7 @@ class ServerObject:
             ("MaxByteStringLength", limits.string_length),
             ("MaxSessions", limits.sessions),
             ("MaxSubscriptions", limits.subscriptions),
-            ("MaxMonitoredItems", limits.monitored_items_per_session * limits.sessions),
+            ("MaxMonitoredItems", limits.monitored_items),
             ("MaxSubscriptionsPerSession", limits.subscriptions_per_session),
             ("MaxMonitoredItemsPerSubscription", limits.monitored_items_per_session),
             ("MaxSelectClauseParameters", MAX_SELECT_CLAUSES),

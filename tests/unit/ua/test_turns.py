@@ -48,32 +48,33 @@ async def test_a_small_request_does_not_wait_for_all_large_ones() -> None:
 async def test_timers_keep_their_time_beside_long_requests() -> None:
     """Publishing hangs on timers: between any two slices the loop looks at them."""
     turns = Turns()
-    tasks = [asyncio.create_task(Account(turns).serve(long_request(5, [], "x"), 10)) for _ in range(10)]
+    tasks = [asyncio.create_task(Account(turns).serve(long_request(3, [], "x"), 10)) for _ in range(30)]
     late = []
     for _ in range(5):
         began = time.perf_counter()
         await asyncio.sleep(0.02)
         late.append(time.perf_counter() - began - 0.02)
-    assert sorted(late)[2] < 4 * SLICE_S
+    assert sorted(late)[2] < 12 * SLICE_S, late
     await asyncio.gather(*tasks)
 
 
 async def test_who_has_used_much_waits_longer() -> None:
     """A connection cannot buy time by cutting its work into many requests."""
     turns = Turns()
-    greedy, modest, blocker = Account(turns), Account(turns), Account(turns)
+    greedy, modest, first = Account(turns), Account(turns), Account(turns)
     greedy.charge(1.0)
+    await asyncio.sleep(0.01)
     seen: list[str] = []
 
     async def note(name: str) -> bool:
+        busy(SLICE_S)
         seen.append(name)
         return True
 
-    turns.spend(1.0)  # this turn of the loop is used up
     await asyncio.gather(
-        greedy.serve(note("greedy"), 10), modest.serve(note("modest"), 10), blocker.serve(note("other"), 10)
+        first.serve(note("first"), 10), greedy.serve(note("greedy"), 10), modest.serve(note("modest"), 10)
     )
-    assert seen == ["modest", "other", "greedy"]
+    assert seen == ["first", "modest", "greedy"]
 
 
 async def test_costs_are_measured_without_the_waiting() -> None:
@@ -96,18 +97,18 @@ async def test_costs_are_measured_without_the_waiting() -> None:
 async def test_a_connection_that_goes_leaves_the_queue() -> None:
     """A cancelled request takes nobody's turn, before its turn and within it."""
     turns = Turns()
-    turns.spend(1.0)
     ran: list[Any] = []
 
     async def work() -> bool:
         ran.append(1)
+        busy(SLICE_S)
         await asyncio.sleep(10)
         return True
 
+    running = asyncio.create_task(Account(turns).serve(work(), 10))
     waiting = asyncio.create_task(Account(turns).serve(work(), 10))
     await asyncio.sleep(0)
     waiting.cancel()
-    running = asyncio.create_task(Account(turns).serve(work(), 10))
     await asyncio.sleep(0.01)
     running.cancel()
     results = await asyncio.gather(waiting, running, return_exceptions=True)
