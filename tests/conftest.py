@@ -31,7 +31,7 @@ COMPONENTS: dict[str, tuple[Callable[[], bool], str]] = {
     "postgresql": (lambda: any(Path("/usr/lib/postgresql").glob("*/bin/initdb")), "postgresql"),
 }
 """Component → is it here, and the Debian packages that bring it."""
-NOT_RUN: dict[str, list[str]] = {}
+_WANTS = "group system: wants "
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -43,13 +43,17 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
                 continue
             if os.environ.get("TEST_SYSTEM"):
                 pytest.fail(f"{component} is missing: apt-get install {packages}", pytrace=False)
-            NOT_RUN.setdefault(packages, []).append(item.nodeid)
-            pytest.skip(f"group system: wants {packages}")
+            pytest.skip(f"{_WANTS}{packages}")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Name what did not run and what it wants."""
-    for packages, tests in NOT_RUN.items():
+    """Name what did not run and what it wants; from the reports, which also come from other processes."""
+    not_run: dict[str, list[str]] = {}
+    for report in terminalreporter.stats.get("skipped", []):
+        reason = str(report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr)
+        if _WANTS in reason:
+            not_run.setdefault(reason.split(_WANTS, 1)[1], []).append(report.nodeid)
+    for packages, tests in not_run.items():
         terminalreporter.section("group system: not run")
         terminalreporter.write_line(f"{len(tests)} tests want the Debian packages {packages}:")
         for test in tests:
