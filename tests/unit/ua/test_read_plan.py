@@ -133,6 +133,7 @@ def test_plan_equals_generic(
             random.integers(0, 255, plant.size),
         )
         if ticks_missing:
+            assert isinstance(store.source_ticks, np.ndarray)
             store.source_ticks[::3] = 0
         planned, generic = bench.planned(params), bench.generic(params)
         assert planned is not None
