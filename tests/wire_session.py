@@ -88,9 +88,7 @@ class Wire:
         result: Any = (await self.request(request)).Parameters
         return result
 
-    async def monitor(
-        self, subscription: int, *items: Any, times: int = ua.TimestampsToReturn.Both
-    ) -> list[Any]:
+    async def monitor(self, subscription: int, *items: Any, times: int = ua.TimestampsToReturn.Both) -> list[Any]:
         """CreateMonitoredItems."""
         parameters = ua.CreateMonitoredItemsParameters(subscription, ua.TimestampsToReturn(times), list(items))
         response = await self.request(ua.CreateMonitoredItemsRequest(Parameters=parameters))

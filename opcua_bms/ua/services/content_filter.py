@@ -98,9 +98,7 @@ def compile_where(
 
 
 def _element_result(code: int, operands: list[int]) -> ua.ContentFilterElementResult:
-    return ua.ContentFilterElementResult(
-        StatusCode=status(code), OperandStatusCodes=[status(c) for c in operands]
-    )
+    return ua.ContentFilterElementResult(StatusCode=status(code), OperandStatusCodes=[status(c) for c in operands])
 
 
 class _Element:

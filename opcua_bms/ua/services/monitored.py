@@ -154,9 +154,7 @@ class DataItem:
         while self.queue and len(out) < limit:
             entry = self.queue.popleft()
             out.append(
-                records.encode_one(
-                    self.handle, entry.variant, entry.status, entry.source, entry.server, self.times
-                )
+                records.encode_one(self.handle, entry.variant, entry.status, entry.source, entry.server, self.times)
             )
         if not self.queue:
             self.linked = False

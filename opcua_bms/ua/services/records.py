@@ -29,6 +29,7 @@ TIME_BITS = {
     int(ua.TimestampsToReturn.Neither): 0,
 }
 
+
 @functools.cache
 def _layout(vtype: int, mask: int) -> np.dtype[np.void]:
     fields: list[tuple[str, str | np.dtype[np.generic]]] = [("handle", "<u4"), ("mask", "u1")]
@@ -43,9 +44,7 @@ def _layout(vtype: int, mask: int) -> np.dtype[np.void]:
     return np.dtype(fields)
 
 
-def encode(
-    vtype: int, mask: int, handles: Array, values: Array, status: Array, source: Array, server: int
-) -> bytes:
+def encode(vtype: int, mask: int, handles: Array, values: Array, status: Array, source: Array, server: int) -> bytes:
     """Rows of one layout as bytes; `values` are store values, `server` the ticks of the commit."""
     record = np.empty(len(handles), _layout(vtype, mask))
     record["handle"] = handles

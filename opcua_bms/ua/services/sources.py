@@ -318,4 +318,3 @@ class Sources:
             self._aspace.delete_datachange_callback(handle)
         except KeyError:
             return
-
