@@ -50,7 +50,7 @@ class Reducer:
         settings: ReduceSettings | None = None,
     ) -> None:
         self._topology, self._layout, self._bound = topology, layout, bound
-        self._steps = np.zeros(layout.n_numbers) if steps is None else steps
+        self._steps = tb.inherited_steps(layout, np.zeros(layout.n_numbers) if steps is None else steps)
         self._settings = settings or ReduceSettings()
         t = topology
         self._grids = {

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from opcua_bms.errors import InternalError
+from opcua_bms.model.image import F64
 from opcua_bms.model.layout import EXTREMA, PLACES, QUANTITIES, Kind, Layout, Scope
 from opcua_bms.model.topology import IntArray, Topology
 
@@ -32,6 +33,18 @@ def block(layout: Layout, scope: Scope) -> tuple[slice, tuple[int, int, int]]:
 def scope_starts(layout: Layout, scope: Scope) -> IntArray:
     """int[columns, 1]: the first slot of every column of one scope; add an instance's index to get its slots."""
     return np.array([[c.start] for c in layout.columns.values() if c.scope is scope], np.int64)
+
+
+def inherited_steps(layout: Layout, steps: F64) -> F64:
+    """float64[n_numbers]: `steps`, and for what is computed from cells the raw step of the cells' own devices."""
+    out = steps.copy()
+    for (quantity, _), elements in zip(QUANTITIES, ("cell.voltage", "sensor.temperature"), strict=True):
+        step = steps[layout[elements].slots].max(initial=0.0)
+        for scope in (Scope.BMS, Scope.STACK, Scope.CLUSTER):
+            for rank in (*EXTREMA, "average"):
+                out[layout[f"{scope}.{rank}_cell_{quantity}"].slots] = step
+            out[layout[f"{scope}.cell_{quantity}_spread"].slots] = 2 * step
+    return out
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -208,15 +208,17 @@ def test_two_witnesses_disagree_by_value_not_by_place() -> None:
     bound = np.zeros(layout.size, bool)
     for name, values in (
         ("cell.voltage", [3.300, 3.310]),
-        ("reported.cluster.max_cell_voltage", [3.3105]),
+        ("reported.cluster.max_cell_voltage", [3.3110]),
         ("reported.cluster.max_cell_voltage.pack_index", [7.0]),
         ("reported.cluster.min_cell_voltage", [3.305]),
     ):
         slots = layout[name].slots
         image.values[slots], image.quality[slots], bound[slots] = values, Quality.GOOD, True
-    steps = np.full(layout.n_numbers, 0.001)
+    steps = np.zeros(layout.n_numbers)
+    steps[layout["cell.voltage"].slots] = 0.001  # the cells' device tells mV, the controller a tenth of it
+    steps[layout["reported.cluster.max_cell_voltage"].slots] = 0.0001
     out = Reducer(topology, layout, bound, steps).reduce(image)
     assert out.values[layout["disagreement.cluster.max_cell_voltage"].start] == 0.0
     assert out.values[layout["disagreement.cluster.min_cell_voltage"].start] == 1.0
     assert out.values[layout["cluster.max_cell_voltage"].start] == 3.310
-    assert out.values[layout["reported.cluster.max_cell_voltage"].start] == 3.3105
+    assert out.values[layout["reported.cluster.max_cell_voltage"].start] == 3.3110
