@@ -48,7 +48,7 @@ def renew(config: Config = None) -> None:
 
     known, opcua = stores(config)
     known.pki.renew(certificate_request(opcua), datetime.now(UTC))
-    typer.echo(f"{known.pki.certificate_path} renewed; it is used after a restart of the server")
+    typer.echo(f"{known.pki.certificate_path} renewed; a running server takes it within seconds")
 
 
 @app.command("list")

@@ -197,6 +197,16 @@ class ServerLimits(Section):
     monitored_items_per_session: PositiveInt = 50_000
 
 
+class Application(Section):
+    """Roles that every session of one application has besides its user's; its certificate proves who it is."""
+
+    uri: Annotated[str, Field(min_length=1, max_length=2_000)]
+    roles: Annotated[
+        list[Literal["Observer", "Operator", "Engineer", "Supervisor", "ConfigureAdmin", "SecurityAdmin"]],
+        Field(min_length=1),
+    ]
+
+
 class OpcUa(Section):
     """The OPC UA endpoint. Loopback, signed and encrypted unless told otherwise."""
 
@@ -211,6 +221,10 @@ class OpcUa(Section):
     """PKI folder; default: the state directory's pki/"""
     users: str = ""
     """user file; default: the state directory's users.json"""
+    audit: str = ""
+    """file that logins, writes, calls and refusals are added to; default: the state directory's audit.jsonl"""
+    applications: list[Application] = []
+    """what applications may do whoever sits there"""
     limits: ServerLimits = ServerLimits()
 
     @field_validator("endpoint")

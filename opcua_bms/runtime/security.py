@@ -14,6 +14,7 @@ import structlog
 from opcua_bms import __version__
 from opcua_bms.config.models import OpcUa
 from opcua_bms.errors import ConfigurationError
+from opcua_bms.server.conformance import CONFORMANCE_UNITS
 from opcua_bms.ua.security.certificates import CertificateRequest, host_names
 from opcua_bms.ua.security.gate import Gate
 from opcua_bms.ua.security.pki import PkiStore
@@ -34,13 +35,15 @@ class Stores:
     pki: PkiStore
     user_pki: PkiStore
     users: UserDatabase
+    audit: Path
 
     @classmethod
     def of(cls, opcua: OpcUa, base: Path, state: Path) -> Stores:
         """From the configuration, relative to its file; else below the state directory."""
         pki = base / opcua.pki if opcua.pki else state / "pki"
         users = base / opcua.users if opcua.users else state / "users.json"
-        return cls(PkiStore(pki), PkiStore(pki / "users"), UserDatabase(users))
+        audit = base / opcua.audit if opcua.audit else state / "audit.jsonl"
+        return cls(PkiStore(pki), PkiStore(pki / "users"), UserDatabase(users), audit)
 
 
 def is_loopback(endpoint: str) -> bool:
@@ -85,10 +88,14 @@ def server_settings(opcua: OpcUa, stores: Stores, *, demo_access: bool = False) 
         anonymous=anonymous != "none",
         anonymous_roles=frozenset({Role.OBSERVER} if anonymous != "none" else ()),
         anonymous_operates_alarms=anonymous == "operate",
+        application_roles={a.uri: frozenset(map(Role.parse, a.roles)) for a in opcua.applications},
+        renew_hint="opcua-bms certs renew",
         trust_hint=lambda thumbprint: f"opcua-bms certs trust {thumbprint}",
         user_trust_hint=lambda thumbprint: f"opcua-bms certs trust --users {thumbprint}",
     )
-    gate = Gate(security, certificate, key, stores.pki, stores.user_pki, stores.users)
+    gate = Gate(
+        security, certificate, key, stores.pki, stores.user_pki, stores.users, audit_path=stores.audit.absolute()
+    )
     limits = opcua.limits
     return ServerSettings(
         endpoint_url=opcua.endpoint,
@@ -111,4 +118,6 @@ def server_settings(opcua: OpcUa, stores: Stores, *, demo_access: bool = False) 
             monitored_items_per_session=limits.monitored_items_per_session,
         ),
         gate=gate,
+        conformance_units=CONFORMANCE_UNITS,
+        auditing=True,
     )

@@ -24,6 +24,7 @@ from asyncua import Server, ua
 
 from opcua_bms.errors import AddressInUseError
 from opcua_bms.ua.binary import BinaryServer
+from opcua_bms.ua.guard.watch import show_security
 from opcua_bms.ua.internal_server import InternalServer
 from opcua_bms.ua.services.method import Handler
 from opcua_bms.ua.settings import ServerSettings
@@ -88,6 +89,8 @@ class UaServer:
         await self.server.init()
         correct(self.iserver.aspace, (*self.settings.optional_nodes, *self.iserver.gate.optional_nodes))
         self.iserver.server_object.fill()
+        if self.settings.gate is not None:
+            await show_security(self.server)
         if self.settings.certificate is not None and self.settings.private_key is not None:
             await self.server.load_certificate(self.settings.certificate, _format(self.settings.certificate))
             await self.server.load_private_key(self.settings.private_key, format=_format(self.settings.private_key))
@@ -163,6 +166,7 @@ class UaServer:
             await asyncio.sleep(seconds_till_shutdown)
         await self.server.stop()
         self.iserver.subscription_service.stop()
+        await self.iserver.gate.close()
 
 
 def _format(source: Path | bytes) -> str | None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from opcua_bms.ua.guard.auditing import publish_to, restrict_audit_events
 from opcua_bms.ua.guard.endpoints import announce
 from opcua_bms.ua.guard.push import PushManagement
+from opcua_bms.ua.guard.watch import CertificateWatch
 from opcua_bms.ua.security.gate import Gate
 
 
@@ -18,3 +20,4 @@ def guard(server: Any) -> None:
     publish_to(server.iserver, server.get_application_uri())
     if gate.store is not None:
         PushManagement(server, gate.store).bind()
+        gate.tasks.append(asyncio.get_running_loop().create_task(CertificateWatch(server).run()))

@@ -68,6 +68,8 @@ class Gate:
         self.authenticator = Authenticator(self.settings, self.clock, self.incidents, self.users, self.user_store)
         self.memory = MemoryRelief()
         self.unfinished = Pool(self.limits.unfinished_total)
+        self.tasks: list[asyncio.Task[None]] = []
+        """what runs beside the server, until `close`"""
         self._channels: set[int] = set()
         self._told: tuple[str, ...] = ()
         self._kept: list[float] = []
@@ -87,6 +89,14 @@ class Gate:
         if self.certificate is None:
             return None
         return (self.certificate.not_valid_after_utc.timestamp() - self.clock.utc_ns() / 1e9) / 86_400
+
+    async def close(self) -> None:
+        """The server has stopped: write what is left of the audit trail."""
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+        self.tasks.clear()
+        await self.trail.close()
 
     def get_new_channel_id(self) -> int:
         """An id that no open channel has and nobody can foretell (OPC 10000-4 §5.6.2)."""
@@ -131,7 +141,7 @@ class Gate:
         fields: dict[str, Any] = {
             "certificate": leaf.subject.rfc4514_string(),
             "thumbprint": name,
-            "code": error.code,
+            "code": f"{error.code:#010x}",
             "reason": error.reason,
         }
         if error.code == StatusCodes.BadCertificateUntrusted:

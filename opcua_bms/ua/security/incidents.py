@@ -14,15 +14,16 @@ _logger = logging.getLogger("opcua_bms.ua.security")
 @dataclass(slots=True)
 class _Source:
     lines: list[float] = field(default_factory=list)
-    subjects: dict[tuple[str, str], float] = field(default_factory=dict)
+    subjects: dict[str, float] = field(default_factory=dict)
     suppressed: int = 0
 
 
 class Incidents:
     """`counters` by event name are what diagnostics show.
 
-    One source (an address) gets one line a minute for the same event and subject, and at most `burst` a minute in all,
-    so that an honest client's second problem still shows and a flood does not.
+    One source (an address) gets one line a minute, whatever it does, and one for each `subject` (a certificate, a
+    user), but at most `burst` a minute in all: an honest client's second problem still shows, and a flood does not.
+    The line's message is the event, everything else are fields of the record (`extra`).
     """
 
     def __init__(self, clock: Clock, *, period_s: float = 60.0, burst: int = 3) -> None:
@@ -42,21 +43,21 @@ class Incidents:
             self._sources.popitem(last=False)
         state.lines = [at for at in state.lines if now - at < self._period_s]
         state.subjects = {k: at for k, at in state.subjects.items() if now - at < self._period_s}
-        if (event, subject) in state.subjects or len(state.lines) >= self._burst:
+        if subject in state.subjects or len(state.lines) >= self._burst:
             state.suppressed += 1
             return
         state.lines.append(now)
-        state.subjects[event, subject] = now
-        shown: dict[str, object] = {"address": source, **fields}
+        state.subjects[subject] = now
+        shown: dict[str, object] = {"address": source, **{name: _plain(value) for name, value in fields.items()}}
         if state.suppressed:
             shown["suppressed"] = state.suppressed
             state.suppressed = 0
-        _logger.warning(
-            "%s %s", event, " ".join(f"{k}={_plain(v)}" for k, v in shown.items()), extra={"event": event, **shown}
-        )
+        _logger.warning(event, extra=shown)
 
 
-def _plain(value: object) -> str:
+def _plain(value: object) -> object:
     """A stranger's text in one line without control characters."""
+    if isinstance(value, bool | int | float):
+        return value
     text = str(value)[:500]
-    return repr(text) if not text.isprintable() or " " in text or not text else text
+    return text if text.isprintable() else repr(text)

@@ -67,6 +67,8 @@ class SecuritySettings:
     """the command that would trust an application's certificate, from its thumbprint"""
     user_trust_hint: Callable[[str], str] = no_hint
     """the same for a user's certificate"""
+    renew_hint: str = ""
+    """the command that renews the own certificate"""
 
     def endpoints(self) -> list[tuple[ChannelPolicy, ua.MessageSecurityMode, int]]:
         """(policy, mode, security level) of every endpoint that takes sessions, strongest first."""

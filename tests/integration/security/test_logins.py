@@ -281,7 +281,7 @@ async def test_secrets_stay_out_of_logs(server: UaServer, caplog: pytest.LogCapt
         async with await client_of(server, "olga", PASSWORD) as client:
             assert await client.get_node(VALUE).read_value() is not None
         await refusal(await client_of(server, "olga", wrong))
-    lines = [r.getMessage() for r in caplog.records if not r.name.startswith("asyncua.client")]
+    lines = [f"{r.getMessage()} {vars(r)}" for r in caplog.records if not r.name.startswith("asyncua.client")]
     sessions: list[Any] = list(server.iserver.sessions)
     tokens = [s.auth_token.Identifier.hex() for s in sessions]
     assert lines

@@ -118,9 +118,9 @@ def test_waits_grow_end_and_belong_to_one_pair(attempts: list[tuple[str, float]]
         now += pause
         if throttle.wait(user, "attacker", now) == 0:
             throttle.failed(user, "attacker", now)
-        assert throttle.wait(user, "attacker", now) <= 60.0
+        assert throttle.wait(user, "attacker", now) <= 60.0 + 1e-6
         assert throttle.wait(user, "elsewhere", now) == 0
-    assert throttle.wait("a", "attacker", now + 60.0) == 0
+    assert throttle.wait("a", "attacker", now + 60.001) == 0
 
 
 def test_guessing_rate() -> None:
@@ -227,9 +227,10 @@ def test_incidents_are_counted_always_and_told_rarely(caplog: pytest.LogCaptureF
         for number in range(50):
             incidents.report("certificate_rejected", "192.0.2.1", f"{number}")
     assert len(caplog.records) == 4
-    assert all(r.getMessage().isprintable() for r in caplog.records)
+    assert {r.getMessage() for r in caplog.records} == {"illegal_frame", "certificate_rejected"}
+    assert all(str(vars(r).get("detail", "")).isprintable() for r in caplog.records)
     assert incidents.counters["illegal_frame"] == 1001
     clock.now = 61.0
     with caplog.at_level(logging.WARNING):
         incidents.report("illegal_frame", "192.0.2.1")
-    assert "suppressed=" in caplog.records[-1].getMessage()
+    assert vars(caplog.records[-1])["suppressed"] == 48
