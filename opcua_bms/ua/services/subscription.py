@@ -263,7 +263,13 @@ class Subscriptions(ItemServices, SubscriptionService):
         subscription.queue.tell(result)
 
     def session_closed(self, session: SubscribingSession) -> None:
-        """A session is gone; its waiting requests fail, what it left behind lives until its lifetime is over."""
+        """A session is gone; its waiting requests fail, what it left behind lives until its lifetime is over.
+
+        What belongs to nobody in particular can never be taken over (`_transfer`): it ends now.
+        """
+        for subscription in self.of_session(session.session_id):
+            if subscription.owner is None:
+                self._end(subscription)
         queue = self._queues.pop(session.session_id, None)
         if queue is not None:
             queue.fail_all(StatusCodes.BadSessionClosed)
