@@ -1,8 +1,9 @@
-"""Write the reference pages from the code: `python docs/generate.py`; a test compares them with the committed ones."""
+"""Write what is made from code and tests: `python docs/generate.py`; a test compares it with the committed files."""
 
 from __future__ import annotations
 
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from types import UnionType
@@ -17,8 +18,9 @@ from opcua_bms.config.models import Config
 from opcua_bms.infomodel.members import BOUND_ROWS
 from opcua_bms.model.layout import Scope
 
-HERE = Path(__file__).parent / "reference"
-NOTE = "<!-- made by docs/generate.py; do not edit -->\n"
+ROOT = Path(__file__).parents[1]
+UNITS = ROOT / "tests" / "integration" / "conformance" / "units.toml"
+NOTE = "made by docs/generate.py; do not edit"
 PATHS = {
     Scope.BMS: "BMS",
     Scope.STACK: "BMS.Stack1",
@@ -121,15 +123,55 @@ def commands() -> Iterator[str]:
             yield ""
 
 
-PAGES = {"configuration.md": configuration, "nodes.md": nodes, "commands.md": commands}
+def units() -> dict[str, dict[str, dict[str, Any]]]:
+    """The claimed conformance units by group and name, each with `clause` and `tests`."""
+    return tomllib.loads(UNITS.read_text(encoding="utf-8"))
+
+
+def conformance() -> Iterator[str]:
+    """Every claimed conformance unit with its clause and the tests that prove it."""
+    groups = units()
+    yield "# Conformance units\n"
+    yield f"The {sum(map(len, groups.values()))} conformance units (names of OPC 10000-7) that the server claims in"
+    yield "`Server.ServerCapabilities.ConformanceUnits`, and the tests that prove each of them. A unit without"
+    yield "a test is not claimed. Clauses are those of OPC 10000, tests are below `tests/`."
+    yield "No certification is implied.\n"
+    for group, members in groups.items():
+        yield f"## {group}\n"
+        yield "| unit | clause | tests |\n|---|---|---|"
+        for name, unit in members.items():
+            yield f"| {name} | {unit['clause']} | {'<br>'.join(f'`{test}`' for test in unit['tests'])} |"
+        yield ""
+
+
+def conformance_module() -> Iterator[str]:
+    """The names alone, for the program."""
+    yield '"""Conformance units that the server claims: those of tests/integration/conformance/units.toml."""\n'
+    yield "from __future__ import annotations\n"
+    yield "CONFORMANCE_UNITS: tuple[str, ...] = ("
+    for members in units().values():
+        yield from (f'    "{name}",' for name in members)
+    yield ")"
+
+
+PAGES = {
+    "docs/reference/configuration.md": configuration,
+    "docs/reference/nodes.md": nodes,
+    "docs/reference/commands.md": commands,
+    "docs/conformance.md": conformance,
+    "opcua_bms/server/conformance.py": conformance_module,
+}
+"""What is written, by its path in the repository."""
 
 
 def render(name: str) -> str:
-    """One page."""
-    return NOTE + "\n".join(PAGES[name]()).rstrip() + "\n"
+    """One file."""
+    note = f"# {NOTE}" if name.endswith(".py") else f"<!-- {NOTE} -->"
+    return f"{note}\n" + "\n".join(PAGES[name]()).rstrip() + "\n"
 
 
 if __name__ == "__main__":
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else HERE
+    target = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT
     for page in PAGES:
-        (folder / page).write_text(render(page), encoding="utf-8")
+        (target / page).parent.mkdir(parents=True, exist_ok=True)
+        (target / page).write_text(render(page), encoding="utf-8")
