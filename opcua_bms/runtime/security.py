@@ -24,6 +24,8 @@ from opcua_bms.ua.security.users import UserDatabase
 from opcua_bms.ua.settings import BuildInfo, Limits, ServerSettings
 
 PRODUCT_URI = "urn:opcua-bms"
+SERVER_PROFILE = "http://opcfoundation.org/UA-Profile/Server/EmbeddedUA2017"
+"""The Standard profile also wants Discovery Register, which is refused: a server in front of a plant calls nobody."""
 
 _log = structlog.get_logger(__name__)
 
@@ -118,6 +120,7 @@ def server_settings(opcua: OpcUa, stores: Stores, *, demo_access: bool = False) 
             monitored_items_per_session=limits.monitored_items_per_session,
         ),
         gate=gate,
+        server_profiles=(SERVER_PROFILE,),
         conformance_units=CONFORMANCE_UNITS,
         auditing=True,
     )
