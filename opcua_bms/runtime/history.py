@@ -10,8 +10,8 @@ from opcua_bms.history.shelf import Shelf
 from opcua_bms.runtime.plant import Plant
 from opcua_bms.runtime.state import state_directory
 
-MEMORY_DAYS, MEMORY_BYTES = 0.25, 256 << 20
-"""what a history that ends with the process keeps"""
+IN_MEMORY = Keep(days=0.25, size_bytes=64 << 20, cells_in_memory_s=900.0, scans_per_chunk=120, cells_per_chunk=20)
+"""what a history that ends with the process keeps: little, in small blocks, so that memory is steady soon"""
 
 
 def history_of(settings: Settings, base: Path, plant: Plant, *, in_memory: bool = False) -> HistoryStore | None:
@@ -19,11 +19,13 @@ def history_of(settings: Settings, base: Path, plant: Plant, *, in_memory: bool 
     if not settings.enabled:
         return None
     keep = Keep(
-        MEMORY_DAYS if in_memory else settings.retention_days,
-        MEMORY_BYTES if in_memory else settings.max_size_mb << 20,
+        settings.retention_days,
+        settings.max_size_mb << 20,
         settings.cell_period_s,
         settings.cells_in_memory_s,
     )
+    if in_memory:
+        keep = IN_MEMORY
     return HistoryStore(plant.topology, plant.layout, _shelf(settings, base, in_memory), keep)
 
 
