@@ -1,0 +1,172 @@
+"""The real program with a site's configuration: commands, log, audit file and roles as `docs/security.md` says."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from asyncua import ua
+from asyncua.client.client import Client
+from asyncua.crypto.uacrypto import CertProperties
+from asyncua.ua.attribute_ids import AttributeIds
+from asyncua.ua.uaerrors import UaStatusCodeError
+from certificate_forge import Forged, forge
+from cryptography.hazmat.primitives.serialization import Encoding
+from program import Program, free_port
+from register_device import RegisterDevice
+
+from opcua_bms.ua.security.roles import Role
+from opcua_bms.ua.security.settings import ChannelPolicy
+
+pytestmark = pytest.mark.integration
+
+ROOT = Path(__file__).parents[3]
+PASSWORD = "a password of this test"  # noqa: S105 - of the users of this test
+POLICY = ChannelPolicy.AES256_SHA256_RSA_PSS
+PANEL = forge("panel", uri="urn:test:panel")
+STATION = forge("station", uri="urn:test:station")
+PERSON = forge("person")
+DIAGNOSTICS_FLAG = ua.NodeId(ua.Int32(2294))
+"""ServerDiagnostics.EnabledFlag: a variable that can be written at all"""
+APPLICATIONS = """
+[[opcua.applications]]
+uri = "urn:test:station"
+roles = ["Engineer"]
+"""
+
+
+@pytest.fixture(scope="module")
+async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Program]:
+    """`serve` without any flag, and the users that the commands of the page have made."""
+    folder = tmp_path_factory.mktemp("site")
+    device = RegisterDevice({"input": {}, "holding": {}})
+    port = await device.start()
+    endpoint = f"opc.tcp://127.0.0.1:{free_port()}"
+    program = Program(folder, "serve", "site.toml", "--endpoint", endpoint)
+    (folder / "secret").write_text(PASSWORD)
+    (folder / "person.pem").write_bytes(PERSON.certificate.public_bytes(Encoding.PEM))
+    (folder / "station.der").write_bytes(STATION.der)
+    for line in (
+        f"init --profile clou-ess --device 127.0.0.1:{port} --output site.toml",
+        "users add olga --role Operator --password-file secret",
+        "users add otto --role Observer --password-file secret",
+        "users add paul --role Observer --no-password --certificate person.pem",
+        "certs init",
+        "certs trust station.der",
+    ):
+        code, _, err = await program.run(*shlex.split(line))
+        assert code == 0, (line, err)
+    toml = folder / "site.toml"
+    toml.write_text(toml.read_text() + APPLICATIONS + "\n[web]\nenabled = false\n" * ("[web]" not in toml.read_text()))
+    try:
+        await program.start()
+        yield program
+    finally:
+        if program.process is not None and program.process.returncode is None:
+            await program.stop()
+        await device.stop()
+
+
+async def client_of(site: Program, application: Forged, name: str | None, person: Forged | None = None) -> Client:
+    """A client of the site, not connected yet."""
+    url = site.ready.split()[0]
+    client = Client(url)
+    certificate = (site.state / "pki/own/certs/server.der").read_bytes()
+    client.application_uri = "urn:test:station" if application is STATION else "urn:test:panel"
+    await client.set_security(
+        POLICY.value,
+        CertProperties(application.der, "der"),
+        CertProperties(application.key_pem, "pem"),
+        server_certificate=CertProperties(certificate, "der"),
+        mode=ua.MessageSecurityMode.SignAndEncrypt,
+    )
+    if name is not None:
+        client.set_user(name)
+        client.set_password(PASSWORD)
+    if person is not None:
+        client.user_certificate, client.user_private_key = person.certificate, person.key
+    return client
+
+
+def log_lines(site: Program) -> list[dict[str, Any]]:
+    """What it logged, one JSON object a line."""
+    return [json.loads(line) for line in site.errors.read_text().splitlines()]
+
+
+async def test_a_refused_client_enters_by_the_command_of_the_log_line(site: Program) -> None:
+    """The line names subject, thumbprint and command; the command works as it stands, without a restart."""
+    client = await client_of(site, PANEL, "olga")
+    with pytest.raises((UaStatusCodeError, ConnectionError, TimeoutError)):
+        await client.connect()
+    (line,) = [entry for entry in log_lines(site) if entry["event"] == "certificate_rejected"]
+    assert line["certificate"] == "CN=panel"
+    program, *command = shlex.split(line["hint"])
+    assert program == "opcua-bms"
+    code, _, err = await site.run(*command)
+    assert code == 0, err
+    async with await client_of(site, PANEL, "olga") as client:
+        assert await client.get_node(ua.NodeId(ua.Int32(2259))).read_value() == 0
+
+
+async def rights(client: Client, attribute: AttributeIds) -> Any:
+    """An attribute of a variable that may be written by some."""
+    found: Any = await client.get_node(DIAGNOSTICS_FLAG).read_attribute(attribute)
+    return found.Value.Value
+
+
+async def test_rights_are_told_true_for_each_session(site: Program) -> None:
+    """A user's role, an application's role and both ways to log in; what the attributes say is what a Write gets."""
+    for application, name, person, writes in (
+        (STATION, "otto", None, True),
+        (STATION, None, PERSON, True),
+        (PANEL, "otto", None, False),
+        (PANEL, "olga", None, True),
+    ):
+        async with await client_of(site, application, name, person) as client:
+            level = await rights(client, AttributeIds.UserAccessLevel)
+            assert bool(level & 2) is writes, (name, level)
+            mine = await rights(client, AttributeIds.UserRolePermissions)
+            roles = {p.RoleId for p in mine}
+            assert (Role.ENGINEER.node_id in roles) is (application is STATION)
+            node = client.get_node(DIAGNOSTICS_FLAG)
+            if writes:
+                await node.write_value(ua.DataValue(ua.Variant(True)))
+            else:
+                with pytest.raises(UaStatusCodeError):
+                    await node.write_value(ua.DataValue(ua.Variant(True)))
+
+
+async def test_audit_file_and_log_hold_no_secret(site: Program) -> None:
+    """Who did what is on record from the first minute; passwords and keys are nowhere; files are the owner's."""
+    wrong = await client_of(site, STATION, "olga")
+    wrong.set_password("a wrong guess of this test")
+    with pytest.raises(UaStatusCodeError):
+        await wrong.connect()
+    audit = site.state / "audit.jsonl"
+    for path in (audit, site.state / "users.json", site.state / "pki/own/private/server.pem"):
+        assert path.stat().st_mode & 0o077 == 0, path
+    records = [json.loads(line) for line in audit.read_text().splitlines()]
+    assert {"activate_session", "open_secure_channel", "write"} <= {r["event"] for r in records}
+    assert {"olga", "otto", "paul"} <= {r["user"] for r in records}
+    everything = audit.read_text() + site.errors.read_text() + "".join(site.lines)
+    for secret in (PASSWORD, "a wrong guess", "PRIVATE KEY", "scrypt$"):
+        assert secret not in everything
+
+
+def test_the_repository_holds_no_secret() -> None:
+    """Private keys and passwords of real machines do not belong into sources, examples or test data."""
+    key = re.compile(rb"-----BEGIN (RSA |EC |ENCRYPTED )?PRIVATE KEY-----\s+[A-Za-z0-9+/=]{40}")
+    assignment = re.compile(
+        rb"^\s*(password|passwd|secret|token|api_key)\s*=\s*[\"'][^\"'\s]{6,}", re.MULTILINE | re.IGNORECASE
+    )
+    for folder in ("opcua_bms", "docs", "deploy", "certs", "tests/data", "nodesets"):
+        for path in (ROOT / folder).rglob("*"):
+            if path.is_file() and path.stat().st_size < 4 << 20 and "node_modules" not in path.parts:
+                data = path.read_bytes()
+                assert not key.search(data), path
+                assert not assignment.search(data), path
