@@ -246,6 +246,7 @@ def test_each_fault_is_counted_contained_and_recovered(run: Run, case: Case) -> 
     after = dict(run.images[-1].devices[device].faults)
     assert not before
     extra = {"timeout"} if case.counted == "late_answer" else set()
-    assert set(after) == {case.counted} | extra
+    may = {"late_answer"} if case.counted == "incomplete_answer" else set()  # the rest of it, if it comes in time
+    assert {case.counted} | extra <= set(after) <= {case.counted} | extra | may
     assert run.quality(run.images[run.ended - 1], device) == {case.quality}
     assert run.quality(run.images[run.ended + 1], device) == {Quality.GOOD}, "good within two periods"
