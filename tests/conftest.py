@@ -1,4 +1,7 @@
-"""Makes the helper modules in this folder importable, and keeps the group `system` honest.
+"""Repeats what a stalled machine spoilt, and keeps the group `system` honest.
+
+A test that fails while the machine stood still (`stalls`) is set up anew and repeated, at most twice; the summary names
+it with the pause. A failure without such a pause counts at once.
 
 A test marked `system("libmodbus")` wants a component that neither PyPI nor npm serves. Where it is missing the test
 is skipped and named at the end with the Debian packages it wants; with TEST_SYSTEM=1 it fails instead.
@@ -6,6 +9,7 @@ is skipped and named at the end with the Debian packages it wants; with TEST_SYS
 
 from __future__ import annotations
 
+import contextlib
 import ctypes.util
 import os
 import shutil
@@ -13,7 +17,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from _pytest.runner import runtestprotocol
 from hypothesis import Phase, settings
+from stalls import StallWatch
 
 settings.register_profile(
     "suite",
@@ -32,6 +38,28 @@ COMPONENTS: dict[str, tuple[Callable[[], bool], str]] = {
 }
 """Component → is it here, and the Debian packages that bring it."""
 _WANTS = "group system: wants "
+_REPEATS = 2
+_REPEATED = "repeated after a pause of the machine"
+_stalls = StallWatch()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool:
+    """Run a test, and again with everything it stands on if it failed while the machine stood still."""
+    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    for left in reversed(range(_REPEATS + 1)):
+        _stalls.begin()
+        reports = runtestprotocol(item, nextitem=nextitem, log=False)
+        if not left or not _stalls.stalled() or not any(report.failed for report in reports):
+            break
+        item.user_properties.append((_REPEATED, f"{_stalls.longest_s:.2f} s"))
+        with contextlib.suppress(Exception):  # what a spoilt test leaves behind may fail to end, too
+            item.session._setupstate.teardown_exact(None)
+        item._initrequest()  # type: ignore[attr-defined]  # of every test function: fresh fixtures
+    for report in reports:
+        item.ihook.pytest_runtest_logreport(report=report)
+    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+    return True
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -47,7 +75,18 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Name what did not run and what it wants; from the reports, which also come from other processes."""
+    """Name what did not run, what it wants, and what was repeated; from the reports of all processes."""
+    repeated = [
+        f"  {report.nodeid} ({pause})"
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        if getattr(report, "when", "") == "call"
+        for name, pause in report.user_properties
+        if name == _REPEATED
+    ]
+    if repeated:
+        terminalreporter.section(_REPEATED)
+        terminalreporter.write_line("\n".join(repeated))
     not_run: dict[str, list[str]] = {}
     for report in terminalreporter.stats.get("skipped", []):
         reason = str(report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr)
