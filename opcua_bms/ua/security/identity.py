@@ -12,7 +12,6 @@ from typing import Any
 
 from asyncua import ua
 from asyncua.common.utils import ServiceError
-from asyncua.crypto import security_policies
 from asyncua.ua.status_codes import StatusCodes
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -214,7 +213,7 @@ def open_secret(token: ua.UserNameIdentityToken, policy_uri: str, challenge: Cha
         raise ServiceError(StatusCodes.BadIdentityTokenInvalid)
     if not 0 < len(data) <= 4096:
         raise ServiceError(StatusCodes.BadIdentityTokenInvalid)
-    strong = policy is security_policies.SecurityPolicyAes256Sha256RsaPss
+    strong = policy is ChannelPolicy.AES256_SHA256_RSA_PSS.value
     algorithm = hashes.SHA256() if strong else hashes.SHA1()  # noqa: S303 - RSA-OAEP of the older policies
     oaep = padding.OAEP(padding.MGF1(algorithm), algorithm, None)
     size = challenge.private_key.key_size // 8
@@ -248,7 +247,7 @@ def _check_signature(
         or not isinstance(signature.Signature, bytes)
     ):
         raise ServiceError(StatusCodes.BadUserSignatureInvalid)
-    strong = policy is security_policies.SecurityPolicyAes256Sha256RsaPss
+    strong = policy is ChannelPolicy.AES256_SHA256_RSA_PSS.value
     scheme = padding.PSS(padding.MGF1(hashes.SHA256()), padding.PSS.DIGEST_LENGTH) if strong else padding.PKCS1v15()
     key = certificate.public_key()
     data = (challenge.server_certificate or b"") + challenge.nonce

@@ -10,6 +10,7 @@ from typing import Any
 from asyncua import ua
 from asyncua.crypto import security_policies as policies
 
+from opcua_bms.ua.security.policies import Aes128Sha256RsaOaep, Aes256Sha256RsaPss, Basic256Sha256
 from opcua_bms.ua.security.roles import ALARM_ROLES, AccessRules, Role
 from opcua_bms.ua.security.validation import ValidationRules
 
@@ -18,9 +19,9 @@ class ChannelPolicy(Enum):
     """The security policies on offer, weakest first; deprecated ones do not exist here."""
 
     NONE = policies.SecurityPolicyNone
-    BASIC256SHA256 = policies.SecurityPolicyBasic256Sha256
-    AES128_SHA256_RSA_OAEP = policies.SecurityPolicyAes128Sha256RsaOaep
-    AES256_SHA256_RSA_PSS = policies.SecurityPolicyAes256Sha256RsaPss
+    BASIC256SHA256 = Basic256Sha256
+    AES128_SHA256_RSA_OAEP = Aes128Sha256RsaOaep
+    AES256_SHA256_RSA_PSS = Aes256Sha256RsaPss
 
     @property
     def uri(self) -> str:
