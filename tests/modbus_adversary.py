@@ -54,6 +54,9 @@ class Adversary:
     """addresses that it refuses with exception 2"""
     connections: int = 0
     requests: int = 0
+    at_once: int = 0
+    most_at_once: int = 0
+    """requests that waited for their answers together"""
     port: int = 0
     path: str = ""
     _server: asyncio.Server | None = None
@@ -126,8 +129,11 @@ class Adversary:
             task.add_done_callback(self._tasks.discard)
 
     async def _answer(self, request: Request, line: Line) -> None:
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
         if self.delay_s:
             await asyncio.sleep(self.delay_s)
+        self.at_once -= 1
         if request.unit not in self.tables and 0 not in self.tables:
             return
         name, _, argument = self.fault.partition("_of_")

@@ -153,10 +153,10 @@ async def test_a_fast_period_neither_drifts_nor_is_late() -> None:
         await device.stop()
 
 
-def driver(device: Adversary, *, timeout_s: float = 0.5, **settings: object) -> ModbusDriver:
+def driver(device: Adversary, *, timeout_s: float = 10.0, **settings: object) -> ModbusDriver:
     """A driver of unit 1 alone."""
     connection = ConnectionSettings("127.0.0.1", device.port, **settings)  # type: ignore[arg-type]  # by name
-    return ModbusLines(time.monotonic).driver(connection, 1, timeout_s, 5.0)
+    return ModbusLines(time.monotonic).driver(connection, 1, timeout_s, 20.0)
 
 
 async def test_requests_in_flight_shorten_the_scan() -> None:
@@ -167,10 +167,9 @@ async def test_requests_in_flight_shorten_the_scan() -> None:
     words = np.zeros(120, np.uint16)
     reader = d.prepare([PlainBlock("input", 100 + 10 * k, 10, 10 * k) for k in range(12)])
     await d.connect()
-    start = time.monotonic()
     outcome = await reader.read(words)
     assert outcome.faults == [None] * 12
-    assert time.monotonic() - start < 0.12, "one after the other they take 0.24 s"
+    assert device.most_at_once == 4
     np.testing.assert_array_equal(words, device.tables[0]["input"][100:220])
     await d.close()
     await device.stop()
@@ -201,11 +200,10 @@ async def test_a_reset_is_told_at_once() -> None:
     """A driver that waits its whole time-out after a reset blocks the line for nothing."""
     device = Adversary({0: tables(1)[0]}, fault="reset")
     await device.listen()
-    d = driver(device, timeout_s=5.0)
-    start = time.monotonic()
-    with pytest.raises(ConnectionLost):
-        await d.read("input", 0, 2)
-    assert time.monotonic() - start < 1.0
+    d = driver(device, timeout_s=60.0)
+    async with asyncio.timeout(30):
+        with pytest.raises(ConnectionLost):
+            await d.read("input", 0, 2)
     await d.close()
     await device.stop()
 

@@ -28,7 +28,7 @@ async def test_the_backup_host_is_used_while_the_first_cannot_be_connected() -> 
     device = Adversary({0: TABLES})
     await device.listen()  # on 127.0.0.1 alone: 127.0.0.2 refuses
     connection = ConnectionSettings("127.0.0.2", device.port, backup_host="127.0.0.1")
-    driver = ModbusLines(time.monotonic).driver(connection, 1, 0.5, 5.0)
+    driver = ModbusLines(time.monotonic).driver(connection, 1, 10.0, 20.0)
     with pytest.raises(ConnectFailed):
         await driver.read("input", 7, 1)
     for _ in range(2):
@@ -49,7 +49,7 @@ async def test_a_host_that_takes_connections_and_never_answers_is_left() -> None
     hung = Adversary({0: TABLES}, fault="silent", host="127.0.0.2", port=device.port)
     await hung.listen()
     connection = ConnectionSettings("127.0.0.2", device.port, backup_host="127.0.0.1")
-    driver = ModbusLines(time.monotonic).driver(connection, 1, 0.1, 5.0)
+    driver = ModbusLines(time.monotonic).driver(connection, 1, 1.0, 20.0)
     with pytest.raises(Timeout):
         await driver.read("input", 7, 1)
     assert (await driver.read("input", 7, 1)).tolist() == [7]
@@ -71,13 +71,11 @@ async def test_blocks_are_spread_over_several_connections() -> None:
     reader = driver.prepare([PlainBlock("input", 10 * k, 10, 10 * k) for k in range(12)])
     words = np.zeros(120, np.uint16)
     await driver.connect()
-    start = time.monotonic()
     outcome = await reader.read(words)
-    took_s = time.monotonic() - start
     assert outcome.faults == [None] * 12
     assert outcome.sent == 12
     np.testing.assert_array_equal(words, np.arange(120))
-    assert took_s < 0.12, "one after the other they take 0.24 s"
+    assert device.most_at_once == 4, "each connection has its request"
     assert len(device.lines) == 4
     await driver.write(50, [9])
     assert (await driver.read("holding", 50, 1)).tolist() == [9]
@@ -90,16 +88,16 @@ async def test_fast_points_do_not_wait_for_a_long_scan() -> None:
     """With one request in flight a scan of many blocks would keep the heartbeat waiting until it is over."""
     device = Adversary({0: TABLES}, delay_s=0.01)
     await device.listen()
-    driver = ModbusLines(time.monotonic).driver(ConnectionSettings("127.0.0.1", device.port), 1, 0.5, 5.0)
+    driver = ModbusLines(time.monotonic).driver(ConnectionSettings("127.0.0.1", device.port), 1, 10.0, 20.0)
     long = driver.prepare([PlainBlock("input", 10 * k, 10, 10 * k) for k in range(30)])
     fast = driver.prepare([PlainBlock("input", 7, 1)], urgent=True)
     await driver.connect()
     scan = asyncio.create_task(long.read(np.zeros(300, np.uint16)))
-    await asyncio.sleep(0.03)
-    start = time.monotonic()
+    async with asyncio.timeout(20):
+        while device.requests < 3:  # noqa: ASYNC110 # the device counts, and tells nobody
+            await asyncio.sleep(0.001)
     words = np.zeros(1, np.uint16)
     assert (await fast.read(words)).faults == [None]
-    assert time.monotonic() - start < 0.1
     assert not scan.done()
     assert words.tolist() == [7]
     assert (await scan).faults == [None] * 30

@@ -62,7 +62,7 @@ async def test_a_sunspec_battery_is_found_and_read() -> None:
     """Standard devices need no register list at all; a wrong offset or scale would show plausible nonsense."""
     device = Adversary({0: {"holding": registers(), "input": np.zeros(1, np.uint16)}})
     await device.listen()
-    driver = ModbusLines(time.monotonic).driver(ConnectionSettings("127.0.0.1", device.port), 1, 0.5)
+    driver = ModbusLines(time.monotonic).driver(ConnectionSettings("127.0.0.1", device.port), 1, 10.0)
     models = await discover(driver)
     assert [m.number for m in models] == [1, 802, 803, 804, 804, 804]
     assert strings_of(models) == STRINGS
@@ -110,7 +110,7 @@ async def test_what_is_no_sunspec_battery() -> None:
     """An inverter, or a device of another kind: told, not guessed."""
     device = Adversary({0: {"holding": np.zeros(60000, np.uint16), "input": np.zeros(1, np.uint16)}})
     await device.listen()
-    driver = ModbusLines(time.monotonic).driver(ConnectionSettings("127.0.0.1", device.port), 1, 0.5)
+    driver = ModbusLines(time.monotonic).driver(ConnectionSettings("127.0.0.1", device.port), 1, 10.0)
     with pytest.raises(ConfigurationError, match="no SunSpec device"):
         await discover(driver)
     holding = np.zeros(60000, np.uint16)

@@ -67,7 +67,7 @@ async def test_keep_alive_comes_after_its_count(client: Wire) -> None:
     started = asyncio.get_running_loop().time()
     result = await client.next()
     assert not result.NotificationMessage.NotificationData
-    assert 0.06 < asyncio.get_running_loop().time() - started < 0.5
+    assert 0.06 < asyncio.get_running_loop().time() - started < 3
 
 
 @pytest.mark.parametrize(("asked", "revised"), [(0.001, 50.0), (-5.0, 50.0), (1e300, 3_600_000.0), (250.0, 250.0)])

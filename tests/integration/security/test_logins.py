@@ -34,7 +34,7 @@ STRANGER = forge("unknown person")
 LATE = forge("late person", end=NOW - DAY, start=NOW - 9 * DAY)
 STRONGEST = ChannelPolicy.AES256_SHA256_RSA_PSS
 rsa15_of: Any = encrypt_rsa15
-BUSY_S = 1.0
+BUSY_S = 4.0
 """what the handshakes of the guessing clients, in the same process, may add on a busy machine"""
 PASSWORD = "correct horse äöü"  # noqa: S105 - of the users of this test
 

@@ -35,7 +35,7 @@ def test_a_flood_of_five_thousand_is_complete() -> None:
         plant.image.bits[plant.layout.bits_of(column)] = 2**64 - 1
     start = perf_counter()
     happened = plant.scan()
-    assert perf_counter() - start < 1.0
+    assert perf_counter() - start < 3.0
     assert len(happened) == len({id_ for id_, _ in happened}) == 40 * 2 * 64
     assert {what for _, what in happened} == {What.RAISED}
     assert plant.scan() == []
