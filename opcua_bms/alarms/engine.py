@@ -16,7 +16,7 @@ from opcua_bms.alarms.findings import Findings
 from opcua_bms.alarms.plan import Device
 from opcua_bms.alarms.rows import Row, header_of, restore, row_of, rows_of
 from opcua_bms.alarms.rules import Rule
-from opcua_bms.alarms.signals import EVIDENCE, Scan
+from opcua_bms.alarms.signals import EVIDENCE, SETTLED, Scan
 from opcua_bms.alarms.state import F64, I64, Bool, EngineState, Memory
 from opcua_bms.alarms.words import changed_bits
 from opcua_bms.model.alarm import Command, ConditionInfo, ConditionState, Operation, Result, Transition
@@ -161,7 +161,7 @@ class AlarmEngine:
             partial[p.signal_starts[k] : p.signal_starts[k + 1]] = reading.partial
             for j in np.flatnonzero(partial[p.source] & state.on):
                 cells = state.watch[j]
-                if not EVIDENCE[scan.image.quality[cells[cells >= 0]]].all():
+                if not SETTLED[scan.image.quality[cells[cells >= 0]]].all():
                     evidence[j] = False
         return x, evidence, tuple(r.memory for r in readings)
 

@@ -18,6 +18,10 @@ EVIDENCE: Bool = IS_GOOD.copy()
 """bool[quality]: readings of this scan; a stale value neither raises nor clears."""
 EVIDENCE[Quality.SUBNORMAL] = True
 EVIDENCE.flags.writeable = False
+SETTLED: Bool = EVIDENCE.copy()
+"""bool[quality]: what is out of service holds no alarm that it raised."""
+SETTLED[Quality.OUT_OF_SERVICE] = True
+SETTLED.flags.writeable = False
 CONTACTOR_CLOSED = 1.0
 NO_SLOTS = (-1, -1)
 SAMPLES_PER_WINDOW = 12

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from opcua_bms.model.alarm import ConditionState, Transition
 from opcua_bms.model.image import Image
+from opcua_bms.model.override import Override
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -15,3 +16,5 @@ class Snapshot:
     plant: Image
     conditions: tuple[ConditionState, ...]
     transitions: tuple[Transition, ...]
+    overrides: tuple[Override, ...] = ()
+    """points that engineers forced or took out of service, as of this scan"""

@@ -74,6 +74,8 @@ class Reducer:
         self._nominal = np.array([max(c.series * c.parallel, 1) for c in t.clusters], float)
         own = self._own_slots()
         self._copies = tb.Copies.of(layout, bound, only=~own & ~bound[: layout.n_numbers])
+        self.source = self._sources()
+        """int64[size]: the slot that a device feeds each slot through, −1: it is computed, or nothing gives it"""
         self._witnesses = tb.Witnesses.of(layout, bound, own | bound[: layout.n_numbers])
         self._cluster_starts = tb.scope_starts(layout, Scope.CLUSTER)
         self._pack_starts = tb.scope_starts(layout, Scope.PACK)
@@ -93,6 +95,12 @@ class Reducer:
             for row, quantity in enumerate(_ELEMENTS):
                 rows[row] = self._any_member(scope, self._has_cells[quantity])
         return own
+
+    def _sources(self) -> IntArray:
+        slots = np.arange(self._layout.size)
+        out = np.where(self._bound, slots, -1)
+        out[self._copies.target] = self._copies.source
+        return out
 
     def _any_member(self, scope: Scope, clusters: tb.Bool) -> tb.Bool:
         """bool[groups of scope]: groups with (or, for packs, in) at least one of these clusters."""

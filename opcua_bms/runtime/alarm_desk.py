@@ -15,6 +15,7 @@ from opcua_bms.clock import Clock
 from opcua_bms.model.alarm import ConditionState, Operation, Result
 from opcua_bms.model.image import Image
 from opcua_bms.model.journal import JournalHealth
+from opcua_bms.model.override import NO_OVERRIDES, OverrideTable
 from opcua_bms.model.snapshot import Snapshot
 from opcua_bms.ports import ConditionSink, Journal
 from opcua_bms.runtime.alarm_backlog import Backlog, Patience
@@ -32,8 +33,8 @@ class Judge(Protocol):
     @property
     def engine(self) -> AlarmEngine: ...
 
-    def reduce(self, image: Image) -> Image:
-        """Compute the further slots, and freeze."""
+    def reduce(self, image: Image, overrides: OverrideTable = NO_OVERRIDES) -> Image:
+        """Lay the overrides over it, compute the further slots, and freeze."""
 
 
 class AlarmDesk:
@@ -99,9 +100,9 @@ class AlarmDesk:
         if gone:
             _log.warning("alarms_without_condition", count=len(gone), first=gone[:5])
 
-    def advance(self, image: Image) -> Snapshot:
+    def advance(self, image: Image, overrides: OverrideTable = NO_OVERRIDES) -> Snapshot:
         """Judge a scan. The snapshot has its values, and of the alarms what may be shown now; the rest follows."""
-        plant = self._pipeline.reduce(image)
+        plant = self._pipeline.reduce(image, overrides)
         if self._judging is not None:
             if self._judging.done():
                 self._judging.result()  # our mistake in the engine ends the program, as it does below
@@ -115,7 +116,7 @@ class AlarmDesk:
                 self._judging = asyncio.get_running_loop().create_task(self._judge(steps), name="alarm flood")
         if not self.busy:
             self._outlet.shown = self._state.conditions
-        return Snapshot(plant, self._outlet.shown, ())
+        return Snapshot(plant, self._outlet.shown, (), overrides.entries)
 
     async def operate(self, operation: Operation) -> Result:
         """Carry out an operator's command between two scans (ports.AlarmOperations)."""
