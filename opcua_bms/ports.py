@@ -9,6 +9,7 @@ from opcua_bms.model.alarm import ConditionState, Operation, Result, Transition
 from opcua_bms.model.history import Gap, HistoryHealth, Samples
 from opcua_bms.model.image import Points
 from opcua_bms.model.journal import JournalBatch, Recorded, Saved
+from opcua_bms.model.override import Override, OverrideAnswer, OverrideRequest
 from opcua_bms.model.snapshot import Snapshot
 
 
@@ -51,6 +52,17 @@ class AlarmOperations(Protocol):
         """
 
 
+class PointOverrides(Protocol):
+    """Whoever forces points and takes them out of service. Called on the event loop."""
+
+    @property
+    def overrides(self) -> Sequence[Override]:
+        """What is in force, the oldest first."""
+
+    async def override(self, request: OverrideRequest) -> OverrideAnswer:
+        """Carry out one request; Good: it is on disk, and in force from the next scan on."""
+
+
 class Journal(Protocol):
     """Whoever remembers alarms over the end of the process. One caller at a time for all but `transitions`.
 
@@ -73,13 +85,15 @@ class Journal(Protocol):
         until_ns: int | None = None,
         *,
         sources: Collection[str] | None = None,
+        condition: str | None = None,
+        least_severity: int = 0,
         after: int | None = None,
         limit: int = 1000,
         newest_first: bool = False,
     ) -> Sequence[Recorded]:
         """Up to `limit` transitions with since_ns <= time < until_ns (UTC), in the order of their sequence numbers.
 
-        `sources` are the ConditionInfo.source wanted (None: all). The next page: `after` the last sequence number
+        `sources` are the ConditionInfo.source wanted (None: all), `condition` a ConditionInfo.id. The next page: `after` the last sequence number
         of this one, in the same direction.
         """
 
@@ -98,6 +112,9 @@ class History(Sink, Protocol):
 
     async def start(self) -> None:
         """Begin; what the disk refuses waits, and is shown by `health`."""
+
+    def retain(self, days: float, size_bytes: int) -> None:
+        """Keep so much from now on."""
 
     def keeps(self, slots: slice) -> bool:
         """Whether these slots have a history."""

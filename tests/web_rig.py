@@ -13,11 +13,14 @@ import numpy as np
 import orjson
 from alarm_plant import LABELS, Plant
 
-from opcua_bms.model.alarm import Operation, Result
+from opcua_bms.journal import MemoryJournal
+from opcua_bms.model.alarm import Operation, Result, Transition
 from opcua_bms.model.history import Gap, HistoryHealth, Samples
 from opcua_bms.model.image import DeviceHealth, DeviceState, Image, ScanInfo
+from opcua_bms.model.journal import JournalBatch, Saved
 from opcua_bms.model.snapshot import Snapshot
 from opcua_bms.model.topology import ClusterShape, PackShape, StackShape, Topology
+from opcua_bms.ports import Journal
 from opcua_bms.web.app import Parts, build
 from opcua_bms.web.cells import NONE, TEMPERATURE_STEPS, TEMPERATURE_ZERO, VOLTAGE_STEPS
 from opcua_bms.web.frames import Encoder
@@ -159,8 +162,14 @@ class FakeLogins:
 class FakeAround:
     """One finding for everybody, one for those who are logged in."""
 
+    def __init__(self) -> None:
+        self.reason = ""
+
     def facts(self) -> ServerFacts:
         return FACTS
+
+    def stale(self) -> str:
+        return self.reason
 
     async def findings(self) -> Sequence[Finding]:
         return [
@@ -171,6 +180,9 @@ class FakeAround:
 
 class FakeHistory:
     """Remembers one slot: a value a second."""
+
+    def retain(self, days: float, size_bytes: int) -> None:
+        """Keeps what it has."""
 
     def __init__(self, slot: int, samples: Samples) -> None:
         self.slot, self.kept = slot, samples
@@ -217,6 +229,7 @@ class Web:
         self.hub = Hub(Encoder(self.site), lambda: FACTS)
         self.clock, self.logins = FakeClock(), FakeLogins()
         self.history: FakeHistory | None = None
+        self.journal: Journal | None = MemoryJournal()
         self._encrypted, self._address = encrypted, address
 
     async def operate(self, operation: Operation) -> Result:
@@ -230,11 +243,16 @@ class Web:
         """The plant as it is now."""
         self.hub.publish(snapshot_of(self.plant, counter))
 
+    async def remember(self, transitions: Sequence[Transition]) -> None:
+        """Put what happened into the journal."""
+        assert self.journal is not None
+        await self.journal.append(JournalBatch(transitions, lambda _: Saved({}, ())))
+
     def client(self) -> httpx.AsyncClient:
         """Talks to the application without a socket."""
         parts = Parts(
             self.site, self.hub, self.clock, self, self.logins, FakeAround(), self.history, {"plant.local"},
-            encrypted=self._encrypted,
+            encrypted=self._encrypted, journal=self.journal,
         )  # fmt: skip
         transport = httpx.ASGITransport(build(parts), client=(self._address, 50000))
         return httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1")

@@ -40,6 +40,8 @@ class MemoryJournal:
         until_ns: int | None = None,
         *,
         sources: Collection[str] | None = None,
+        condition: str | None = None,
+        least_severity: int = 0,
         after: int | None = None,
         limit: int = 1000,
         newest_first: bool = False,
@@ -52,6 +54,8 @@ class MemoryJournal:
             if r.state.time_ns >= since_ns
             and (until_ns is None or r.state.time_ns < until_ns)
             and (wanted is None or r.info.source in wanted)
+            and (condition is None or r.info.id == condition)
+            and r.state.severity >= least_severity
             and (after is None or (r.sequence < after if newest_first else r.sequence > after))
         )
         return list(itertools.islice(found, limit))

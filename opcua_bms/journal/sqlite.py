@@ -6,6 +6,7 @@ import contextlib
 import json
 import sqlite3
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from opcua_bms.errors import StorageError
 from opcua_bms.journal.records import recorded
 from opcua_bms.journal.retention import Retention
 from opcua_bms.journal.store import BUSY_S, Store, translated
-from opcua_bms.journal.worker import Worker
+from opcua_bms.journal.worker import Worker, gently
 from opcua_bms.model.journal import JournalBatch, Recorded, Saved
 
 CLOSE_S = 1.0
@@ -43,12 +44,15 @@ class SqliteJournal:
         until_ns: int | None = None,
         *,
         sources: Collection[str] | None = None,
+        condition: str | None = None,
+        least_severity: int = 0,
         after: int | None = None,
         limit: int = 1000,
         newest_first: bool = False,
     ) -> Sequence[Recorded]:
         """Recorded transitions, a page at a time; never in the way of a commit."""
-        query = partial(_read, self.path, since_ns, until_ns, sources, after, limit, newest_first)
+        of = _Of(sources, condition, least_severity)
+        query = partial(_read, self.path, since_ns, until_ns, of, after, limit, newest_first)
         return await self._reader.run(query)
 
     async def set_aside(self, reason: str) -> None:
@@ -72,11 +76,35 @@ class SqliteJournal:
                 self._writer.submit(self._tidy)
 
 
+@dataclass(frozen=True, slots=True)
+class _Of:
+    """Which conditions' transitions are wanted."""
+
+    sources: Collection[str] | None
+    condition: str | None
+    least_severity: int
+
+    def where(self) -> tuple[list[str], list[int | str]]:
+        """SQL conditions on `t`, and their parameters."""
+        found: list[str] = []
+        values: list[int | str] = []
+        if self.sources is not None:
+            found.append("t.source IN (SELECT value FROM json_each(?))")
+            values.append(json.dumps(sorted(self.sources)))
+        if self.condition is not None:
+            found.append("t.condition_id = ?")
+            values.append(self.condition)
+        if self.least_severity > 0:
+            found.append("t.severity >= ?")
+            values.append(self.least_severity)
+        return found, values
+
+
 def _read(
     path: Path,
     since_ns: int,
     until_ns: int | None,
-    sources: Collection[str] | None,
+    of: _Of,
     after: int | None,
     limit: int,
     newest_first: bool,
@@ -93,10 +121,9 @@ def _read(
     if after is not None:
         conditions.append("t.seq < ?" if newest_first else "t.seq > ?")
         values.append(after)
-    parameters: list[int | str] = list(values)
-    if sources is not None:
-        conditions.append("t.source IN (SELECT value FROM json_each(?))")
-        parameters.append(json.dumps(sorted(sources)))
+    wanted, more = of.where()
+    conditions += wanted
+    parameters: list[int | str] = [*values, *more]
     query = (
         "SELECT t.seq, t.what, t.state, c.info FROM transitions t JOIN catalogue c ON c.id = t.condition_id"  # noqa: S608 - fixed texts
         f" WHERE {' AND '.join(conditions)} ORDER BY t.seq {'DESC' if newest_first else 'ASC'} LIMIT ?"
@@ -105,4 +132,4 @@ def _read(
         return []
     with translated(path), contextlib.closing(sqlite3.connect(path, timeout=BUSY_S)) as db:
         db.execute("PRAGMA query_only = 1")
-        return [recorded(*row) for row in db.execute(query, (*parameters, limit))]
+        return [recorded(*row) for row in gently(db.execute(query, (*parameters, limit)))]

@@ -17,6 +17,7 @@ from opcua_bms.journal import schema
 from opcua_bms.journal.records import info_to_json, state_to_json, to_json
 from opcua_bms.journal.retention import Retention
 from opcua_bms.journal.worker import gently
+from opcua_bms.model.alarm import ConditionInfo
 from opcua_bms.model.journal import JournalBatch, Saved
 
 _log = structlog.get_logger(__name__)
@@ -39,7 +40,7 @@ class Store:
         self._inode = 0
         self._fresh = False
         """nothing was saved in this file yet"""
-        self._known: set[str] = set()
+        self._known: dict[str, ConditionInfo] = {}
         """ids whose info is in the catalogue"""
 
     def restore(self) -> Saved | None:
@@ -80,7 +81,7 @@ class Store:
     def _append(self, batch: JournalBatch) -> None:
         db = self._open()
         saved = batch.save(self._fresh)
-        new = {t.info.id: t.info for t in batch.transitions if t.info.id not in self._known}
+        new = {t.info.id: t.info for t in batch.transitions if self._known.get(t.info.id) is not t.info}
         infos = [(id_, info_to_json(info)) for id_, info in gently(new.items())]
         happened = [schema.columns(t, state_to_json(t.state)) for t in gently(batch.transitions)]
         rows = [(row["id"], to_json(row)) for row in gently(saved.rows)]
@@ -160,7 +161,7 @@ class Store:
         except BaseException:
             db.close()
             raise
-        self._db, self._inode, self._known = db, self.path.stat().st_ino, set()
+        self._db, self._inode, self._known = db, self.path.stat().st_ino, {}
         return db
 
     def _prepare(self, db: sqlite3.Connection) -> None:

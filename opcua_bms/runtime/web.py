@@ -64,11 +64,21 @@ def front(app: Application, sock: socket.socket, base: Path, logins: Logins | No
         clock,
         app.alarms,
         logins or FileLogins(stores.users, clock),
-        ProgramStatus(server, lambda: app.alarms.health, app.history, stores, state_directory(), clock),
+        ProgramStatus(
+            server,
+            lambda: app.alarms.health,
+            app.history,
+            stores,
+            state_directory(),
+            clock,
+            stale=app.freshness.stale,
+            reload_refused=lambda: app.reload_refused,
+        ),
         app.history,
         names=own_names() | {web.address.lower()} | {name.lower() for name in web.hosts},
         viewers=web.viewers,
         tls=TlsFiles(str(base / web.certificate), str(base / web.key)) if web.certificate else None,
+        journal=app.alarms.journal,
     )
     app.add_sink(out)
     out.publish_conditions(app.alarms.conditions, ())

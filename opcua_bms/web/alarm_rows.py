@@ -11,10 +11,9 @@ from opcua_bms.model.alarm import ConditionInfo, ConditionState
 Row = dict[str, Any]
 
 
-def row(index: int, info: ConditionInfo, state: ConditionState) -> Row:
+def row(info: ConditionInfo, state: ConditionState) -> Row:
     """One condition or branch; times in ms since 1970, `event` names what is acknowledged."""
     return {
-        "condition": index,
         "id": info.id,
         "source": info.source,
         "label": info.label,
@@ -46,9 +45,9 @@ def row(index: int, info: ConditionInfo, state: ConditionState) -> Row:
 def retained(index: int, info: ConditionInfo, state: ConditionState) -> Iterator[tuple[str, Row]]:
     """Key and row of a condition and of its branches, as far as they want attention."""
     if state.retain:
-        yield str(index), row(index, info, state)
+        yield str(index), row(info, state)
         for branch in state.branches:
-            yield f"{index}.{branch.branch_id.hex()}", row(index, info, branch)
+            yield f"{index}.{branch.branch_id.hex()}", row(info, branch)
 
 
 class AlarmTable:

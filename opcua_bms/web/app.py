@@ -14,7 +14,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Scope
 
 from opcua_bms.clock import Clock
-from opcua_bms.ports import AlarmOperations, History
+from opcua_bms.ports import AlarmOperations, History, Journal
 from opcua_bms.web import metrics, openapi
 from opcua_bms.web.answers import data, json, problem
 from opcua_bms.web.documents import Documents
@@ -22,6 +22,7 @@ from opcua_bms.web.history_api import HistoryApi
 from opcua_bms.web.hub import Hub
 from opcua_bms.web.needs import Logins, Surroundings
 from opcua_bms.web.operator_api import OperatorApi
+from opcua_bms.web.past_api import PastApi
 from opcua_bms.web.shield import Shield
 from opcua_bms.web.site import Site
 from opcua_bms.web.stream import EventStream
@@ -31,7 +32,7 @@ STATIC = Path(__file__).parent / "static"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Parts:
-    """What the application is made of. `history` None: there is no history; `names`: Host names that are ours."""
+    """What the application is made of. `history`, `journal` None: there is none; `names`: Host names that are ours."""
 
     site: Site
     hub: Hub
@@ -43,6 +44,7 @@ class Parts:
     names: Collection[str]
     viewers: int = 100
     encrypted: bool = False
+    journal: Journal | None = None
 
 
 class _Files(StaticFiles):
@@ -82,6 +84,10 @@ class _Views:
         del request
         return self._document("flat")
 
+    async def devices(self, request: Request) -> Response:
+        del request
+        return self._document("devices")
+
     def _document(self, kind: str) -> Response:
         snapshot = self._parts.hub.snapshot
         if snapshot is None:
@@ -100,6 +106,8 @@ class _Views:
         del request
         if self._parts.hub.snapshot is None:
             return PlainTextResponse("no scan is done yet\n", 503)
+        if reason := self._parts.around.stale():
+            return PlainTextResponse(f"{reason}\n", 503)
         return PlainTextResponse("ok\n")
 
     async def metrics(self, request: Request) -> Response:
@@ -120,6 +128,7 @@ def build(parts: Parts) -> ASGIApp:
         encrypted=parts.encrypted,
     )
     history = HistoryApi(parts.site, parts.history, parts.clock)
+    past = PastApi(parts.site, parts.journal, parts.clock)
     routes = [
         Route("/api/plant", views.plant),
         Route("/api/snapshot", views.snapshot),
@@ -127,9 +136,12 @@ def build(parts: Parts) -> ASGIApp:
         Route("/api/history", history.get),
         Route("/api/events", EventStream(parts.hub, parts.viewers)),
         Route("/api/openapi.json", views.openapi),
+        Route("/api/devices", views.devices),
         Route("/api/status", operators.status),
         Route("/api/session", operators.session, methods=["GET", "POST", "DELETE"]),
         Route("/api/alarms", operators.alarms, methods=["GET", "POST"]),
+        Route("/api/alarms/past", past.get),
+        Route("/api/alarms/past.csv", past.file),
         Route("/healthz", views.healthz),
         Route("/readyz", views.readyz),
         Route("/metrics", views.metrics),

@@ -11,7 +11,7 @@ from opcua_bms.model.image import Image
 from opcua_bms.model.snapshot import Snapshot
 from opcua_bms.web.alarm_rows import retained
 from opcua_bms.web.cells import count
-from opcua_bms.web.frames import device
+from opcua_bms.web.device_rows import device, whole_device
 from opcua_bms.web.site import Site
 
 FORMAT = 1
@@ -91,12 +91,16 @@ class Documents:
         self._made: dict[str, bytes] = {}
 
     def get(self, kind: str, snapshot: Snapshot) -> bytes:
-        """`flat`, `snapshot` or `summary` (without cells)."""
+        """`flat`, `snapshot`, `summary` (without cells) or `devices`."""
         if snapshot is not self._of:
             self._of, self._made = snapshot, {}
         if kind not in self._made:
             if kind == "flat":
                 self._made[kind] = flat(self._site, snapshot)
+            elif kind == "devices":
+                plant = snapshot.plant
+                devices = [whole_device(health, plant.scan.frozen_ns) for health in plant.devices]
+                self._made[kind] = orjson.dumps(devices)
             else:
                 self._made[kind] = snapshot_document(self._site, snapshot, with_cells=kind == "snapshot")
         return self._made[kind]

@@ -12,10 +12,11 @@ import numpy.typing as npt
 import orjson
 
 from opcua_bms.model.alarm import ConditionState
-from opcua_bms.model.image import DeviceHealth, Image
+from opcua_bms.model.image import Image
 from opcua_bms.model.snapshot import Snapshot
 from opcua_bms.web import cells
 from opcua_bms.web.alarm_rows import AlarmTable
+from opcua_bms.web.device_rows import device
 from opcua_bms.web.needs import ServerFacts
 from opcua_bms.web.site import Site
 
@@ -124,24 +125,4 @@ def _head(snapshot: Snapshot, facts: ServerFacts) -> dict[str, Any]:
         },
         "server": {"url": facts.url, "sessions": facts.sessions, "items": facts.items},
         "devices": [device(health, scan.frozen_ns) for health in snapshot.plant.devices],
-    }
-
-
-def device(health: DeviceHealth, now_ns: int) -> dict[str, Any]:
-    """One device as the page shows it."""
-    age_s = None if not health.last_good_ns else round(max(now_ns - health.last_good_ns, 0) / 1e9, 1)
-    return {
-        "name": health.name,
-        "state": health.state.value,
-        "age_s": age_s,
-        "clusters": list(health.clusters),
-        "p50_ms": round(health.round_trip_p50_s * 1000, 1),
-        "p95_ms": round(health.round_trip_p95_s * 1000, 1),
-        "requests": health.requests,
-        "timeouts": health.timeouts,
-        "exceptions": health.exceptions,
-        "error": health.last_error,
-        "frozen": health.frozen,
-        "quarantined": len(health.quarantined),
-        "overruns": health.overruns,
     }

@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from opcua_bms.clock import Clock
 from opcua_bms.model.alarm import ConditionState, Transition
 from opcua_bms.model.snapshot import Snapshot
-from opcua_bms.ports import AlarmOperations, History
+from opcua_bms.ports import AlarmOperations, History, Journal
 from opcua_bms.web.frames import Encoder
 from opcua_bms.web.hub import Hub
 from opcua_bms.web.needs import Logins, Surroundings
@@ -37,10 +37,11 @@ class WebFront:
         names: Collection[str],
         viewers: int = 100,
         tls: TlsFiles | None = None,
+        journal: Journal | None = None,
     ) -> None:
         self._site, self._sock, self._clock = site, sock, clock
         self._alarms, self._logins, self._around, self._history = alarms, logins, around, history
-        self._names, self._viewers, self._tls = names, viewers, tls
+        self._names, self._viewers, self._tls, self._journal = names, viewers, tls, journal
         self.hub = Hub(Encoder(site), around.facts)
 
     @property
@@ -72,6 +73,7 @@ class WebFront:
             self._names,
             self._viewers,
             self._tls is not None,
+            self._journal,
         )
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.hub.run(), name="web frames")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 
 import numpy as np
 from starlette.requests import Request
@@ -14,6 +13,7 @@ from opcua_bms.errors import StorageError
 from opcua_bms.ports import History
 from opcua_bms.web.answers import json, problem
 from opcua_bms.web.curves import Series, thin
+from opcua_bms.web.params import number
 from opcua_bms.web.site import Site
 
 MOST_SAMPLES = 700_000
@@ -40,9 +40,9 @@ class HistoryApi:
         if history is None or not history.keeps(where):
             return problem(404, "there is no history of it")
         try:
-            end_s = _number(request, "end", self._clock.utc_ns() / 1e9)
-            start_s = _number(request, "start", end_s - 3600)
-            points = int(_number(request, "points", 1000))
+            end_s = number(request, "end", self._clock.utc_ns() / 1e9)
+            start_s = number(request, "start", end_s - 3600)
+            points = int(number(request, "points", 1000))
         except ValueError as error:
             return problem(400, str(error))
         if not (start_s < end_s and 4 <= points <= _MOST_POINTS):
@@ -65,16 +65,3 @@ class HistoryApi:
                 "values": np.round(series.values, 6),
             }
         )
-
-
-def _number(request: Request, name: str, default: float) -> float:
-    told = request.query_params.get(name)
-    if told is None:
-        return default
-    try:
-        value = float(told)
-    except ValueError:
-        value = math.nan
-    if not 0 <= value < 9e9:
-        raise ValueError(f"{name} must be a number (got {told[:40]!r})")
-    return value

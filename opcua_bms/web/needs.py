@@ -73,5 +73,8 @@ class Surroundings(Protocol):
     def facts(self) -> ServerFacts:
         """Cheap; never waits."""
 
+    def stale(self) -> str:
+        """Why values and alarms are not fresh; empty: they are. Cheap; never waits."""
+
     async def findings(self) -> Sequence[Finding]:
         """Certificates, disk, journal, history: whatever is worth a line."""

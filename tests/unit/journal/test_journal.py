@@ -140,6 +140,23 @@ async def test_history_is_filtered_by_time_and_source(shelf: Shelf) -> None:
     assert [r.state for r in found] == [t.state for t in happened[3::2]]
 
 
+async def test_history_is_filtered_by_condition_and_severity(shelf: Shelf) -> None:
+    """Who looks into one alarm wants its story, who looks back over a month the severe ones."""
+    teller = Storyteller()
+    await shelf.journal.restore()
+    happened = [t for k in range(8) for t in teller.fault(k % 2, on=k < 4, cluster=k % 2)]
+    severe = [replace(t, state=replace(t.state, severity=900 if k % 3 else 300)) for k, t in enumerate(happened)]
+    await shelf.journal.append(replace(teller.batch(happened), transitions=severe))
+    one = happened[1].info.id
+    found = await shelf.journal.transitions(condition=one)
+    assert [r.state for r in found] == [t.state for t in severe if t.info.id == one]
+    assert found
+    found = await shelf.journal.transitions(least_severity=301, newest_first=True)
+    assert [r.state for r in found] == [t.state for t in reversed(severe) if t.state.severity == 900]
+    both = await shelf.journal.transitions(condition=one, least_severity=301, sources=["BMS.Stack1.Cluster01"])
+    assert both == []
+
+
 async def test_history_is_complete_where_the_clock_was_set_back(shelf: Shelf) -> None:
     """Times that step back must not hide what happened before or after the step."""
     teller = Storyteller()
