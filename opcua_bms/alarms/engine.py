@@ -9,6 +9,7 @@ from types import MappingProxyType
 import numpy as np
 
 from opcua_bms.alarms import condition as fsm
+from opcua_bms.alarms import revision
 from opcua_bms.alarms.build import make_plan
 from opcua_bms.alarms.changes import Changes, Suppressors
 from opcua_bms.alarms.debounce import debounce
@@ -288,6 +289,10 @@ class AlarmEngine:
     def header(self, state: EngineState) -> Row:
         """What a journal keeps beside the rows of conditions, in the same transaction."""
         return header_of(self._plan, state)
+
+    def adopt(self, state: EngineState, before: AlarmEngine) -> EngineState:
+        """The state of an engine with the same conditions, to be judged by this one's limits. ValueError: others."""
+        return revision.adopt(state, before._plan, self._plan)
 
     def row(self, state: EngineState, condition: int) -> Row:
         """What a journal keeps of one condition, as plain data; write it with each of its transitions."""

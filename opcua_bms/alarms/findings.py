@@ -59,8 +59,10 @@ class Findings:
             one = plan.comparators[j]
             if on[j] and (shown is None or _rank(one, state) > _rank(shown, state)):
                 shown = one
-            elif one.level is state.level and one.raise_at == state.limit:
-                at = j  # what has just cleared
+            elif one.level is state.level and (
+                one.raise_at == state.limit or plan.comparators[at].level is not state.level
+            ):
+                at = j  # what has just cleared, whose limit may have been another one when it was raised
         level = Level.NORMAL if shown is None else shown.level
         one = plan.comparators[at] if shown is None else shown
         rule, signal = one.rule, plan.signals[one.signal]

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from opcua_bms.cli.serve import LogLevel
+
 
 def run(
     endpoint: Annotated[
@@ -19,7 +21,9 @@ def run(
         int | None,
         typer.Option(help="Port of the page; default: 8080, or a free one if that is taken.", min=0, max=65535),
     ] = None,
-    log_level: Annotated[str, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")] = "WARNING",
+    log_level: Annotated[
+        LogLevel, typer.Option(case_sensitive=False, help="What is logged, on stderr.")
+    ] = LogLevel.WARNING,
 ) -> None:
     """Show the product with a simulated plant, on this machine only."""
     from opcua_bms.errors import UsageError
@@ -30,6 +34,6 @@ def run(
 
     if endpoint is not None and not is_loopback(endpoint):
         raise UsageError(f"--endpoint: the demo has no security, so it stays on 127.0.0.1 (got '{endpoint}')")
-    configure(log_level)
+    configure(log_level.value)
     settings = DemoSettings(endpoint, clusters, packs, period, seed, web_port)
     run_loop(lambda stop: demo(settings, stop))

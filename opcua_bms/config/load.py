@@ -16,7 +16,7 @@ from opcua_bms.document import Document, Location, did_you_mean, problems_of
 from opcua_bms.errors import ConfigurationError
 
 PREFIX = "OPCUA_BMS_"
-OTHER_VARIABLES = ("CONFIG", "STATE_DIR", "DEBUG", "LOG_LEVEL", "PASSWORD_FILE")
+OTHER_VARIABLES = ("CONFIG", "STATE_DIR", "DEBUG", "PASSWORD_FILE")
 """Variables with our prefix that are not keys of the file."""
 
 

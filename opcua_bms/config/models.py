@@ -223,6 +223,8 @@ class OpcUa(Section):
     """user file; default: the state directory's users.json"""
     audit: str = ""
     """file that logins, writes, calls and refusals are added to; default: the state directory's audit.jsonl"""
+    overrides: str = ""
+    """file that remembers forced and disabled points; default: the state directory's overrides.json"""
     applications: list[Application] = []
     """what applications may do whoever sits there"""
     limits: ServerLimits = ServerLimits()
@@ -309,6 +311,12 @@ class Web(Section):
         return self
 
 
+class Log(Section):
+    """What is logged, on stderr."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+
 class Config(Section):
     """The whole file."""
 
@@ -320,3 +328,4 @@ class Config(Section):
     alarms: Alarms = Alarms()
     history: History = History()
     web: Web = Web()
+    log: Log = Log()

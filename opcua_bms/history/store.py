@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -96,6 +96,10 @@ class HistoryStore:
         self._thread = threading.Thread(target=self._run, name="history-writer", daemon=True)
         self._thread.start()
         await asyncio.to_thread(self._tried.wait)
+
+    def retain(self, days: float, size_bytes: int) -> None:
+        """Keep more or less from now on; what is too much goes with the next chunk that is closed."""
+        self._keep = replace(self._keep, days=days, size_bytes=size_bytes)
 
     def publish(self, snapshot: Snapshot) -> None:
         """Take over a scan; one that comes while too many wait is refused, and missing is recorded as a gap."""

@@ -37,7 +37,7 @@ class Backlog:
     """Transitions in the order in which they happened, and the engine's state after the last one."""
 
     def __init__(self, engine: AlarmEngine, journal: Journal, clock: Clock, patience: Patience) -> None:
-        self._engine, self._journal, self._clock, self._patience = engine, journal, clock, patience
+        self.engine, self._journal, self._clock, self._patience = engine, journal, clock, patience
         self._unwritten: list[Transition] = []
         self._state: EngineState | None = None
         self._folded_conditions: set[int] = set()
@@ -118,7 +118,7 @@ class Backlog:
         return True
 
     def _batch(self) -> JournalBatch:
-        engine, state = self._engine, self._state
+        engine, state = self.engine, self._state
         assert state is not None  # noqa: S101 - `add` came first
         transitions = tuple(self._unwritten)
         conditions = dict.fromkeys(t.condition for t in transitions) | dict.fromkeys(self._folded_conditions)

@@ -53,7 +53,8 @@ class AlarmDesk:
     ) -> None:
         self._pipeline, self.journal, self._clock = pipeline, journal, clock
         self._state = pipeline.engine.initial(os.urandom(8))
-        self._outlet = Outlet(Backlog(pipeline.engine, journal, clock, patience), self._state.conditions)
+        backlog = Backlog(pipeline.engine, journal, clock, patience)
+        self._outlet = Outlet(backlog, self._state.conditions, clock.monotonic)
         self._behind: deque[Image | tuple[Operation, asyncio.Future[_Answer]]] = deque()
         self._judging: asyncio.Task[None] | None = None
 
@@ -148,6 +149,20 @@ class AlarmDesk:
 
     def _take(self, stepped: Stepped) -> None:
         self._state, transitions = stepped
+    async def revise(self, pipeline: Judge) -> None:
+        """Judge by another pipeline from the next scan on; its engine has the same conditions (else ValueError)."""
+        while self._judging is not None and not self._judging.done():
+            await asyncio.wait({self._judging})
+        self._state = pipeline.engine.adopt(self._state, self.engine)
+        self._pipeline = pipeline
+        self._outlet.backlog.engine = pipeline.engine
+
+    async def reset_metrics(self, now_ns: int) -> None:
+        """Count from now on; returns when that is on disk, or the disk has refused it."""
+        done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._outlet.put(Change((), self._state, done, keep_state=True, reset_ns=now_ns))
+        await done
+
         if transitions:
             self._outlet.put(Change(transitions, self._state))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -36,8 +36,8 @@ class Outlet:
     `shown` is what sinks have been given, parallel to the engine's infos.
     """
 
-    def __init__(self, backlog: Backlog, shown: tuple[ConditionState, ...]) -> None:
-        self.backlog, self.shown = backlog, shown
+    def __init__(self, backlog: Backlog, shown: tuple[ConditionState, ...], monotonic: Callable[[], float]) -> None:
+        self.backlog, self.shown, self._monotonic = backlog, shown, monotonic
         self._sinks: list[ConditionSink] = []
         self._waiting: deque[Change] = deque()
         self._came = asyncio.Event()
@@ -57,12 +57,19 @@ class Outlet:
     def put(self, change: Change) -> None:
         """Take over a change behind all others."""
         self._waiting.append(change)
+    @property
+    def waiting_s(self) -> float:
+        """For how long something has been waiting without anything being shown."""
+        return 0.0 if self._busy_since_s is None or not self.busy else self._monotonic() - self._busy_since_s
+
         self._came.set()
         if self._pump is None or self._pump.done():
             self._pump = asyncio.get_running_loop().create_task(self._run(), name="alarm journal")
 
     async def flush(self, timeout_s: float) -> None:
         """Wait until everything was shown and, where the disk takes it, written."""
+        if not self.busy:
+            self._busy_since_s = self._monotonic()
         if self._pump is None or self._pump.done():
             return
         self._closing = True
@@ -99,6 +106,7 @@ class Outlet:
                 if self._closing:
                     return
                 with contextlib.suppress(TimeoutError):
+                    self._busy_since_s = self._monotonic()
                     await asyncio.wait_for(self._came.wait(), self.backlog.wait_s)
 
     async def _show(self, change: Change) -> None:

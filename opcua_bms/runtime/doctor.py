@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import importlib.metadata
 import shutil
-import socket
 import stat
 import sys
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ from cryptography import x509
 from opcua_bms import __version__
 from opcua_bms.config.models import Config
 from opcua_bms.errors import OpcuaBmsError
+from opcua_bms.runtime.ports import obstacle
 from opcua_bms.runtime.security import Stores
 
 _WANTED = {"asyncua": "2.1.0", "pymodbus": "3.16"}
@@ -144,12 +144,7 @@ def _ports(config: Config) -> Iterator[Check]:
 
 
 def _port(name: str, key: str, host: str, port: int) -> Check:
-    try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, socket.SOCK_STREAM) as sock:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            sock.bind(address)
-    except OSError as error:
+    if error := obstacle(host, port):
         fix = f"end what listens there (this program perhaps), or change {key}"
         return Check(name, False, f"{host}:{port}: {error.strerror}", fix, 75)
     return Check(name, True, f"{host}:{port} is free")

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any
 
 
@@ -28,6 +28,33 @@ def run(main: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
 
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(outer())
+
+
+class Hangup:
+    """SIGHUP from now on; without it the signal would end the program."""
+
+    def __init__(self) -> None:
+        self._came = asyncio.Event()
+        if hasattr(signal, "SIGHUP"):
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._came.set)
+
+    async def each(self, act: Callable[[], Awaitable[object]]) -> None:
+        """Act once for each signal (several that come meanwhile are one), until cancelled."""
+        while True:
+            await self._came.wait()
+            self._came.clear()
+            await act()
+
+
+@contextlib.asynccontextmanager
+async def beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Let `work` run while the block runs."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
 
 
 async def until(stop: asyncio.Event, work: Awaitable[None]) -> None:

@@ -71,6 +71,11 @@ def certificate_request(opcua: OpcUa) -> CertificateRequest:
     return CertificateRequest(application_uri(opcua), "opcua-bms", "opcua-bms", host_names(extra))
 
 
+def application_roles(opcua: OpcUa) -> dict[str, frozenset[Role]]:
+    """Roles by ApplicationUri."""
+    return {a.uri: frozenset(map(Role.parse, a.roles)) for a in opcua.applications}
+
+
 def server_settings(opcua: OpcUa, stores: Stores, *, demo_access: bool = False) -> ServerSettings:
     """Secure unless told otherwise. `demo_access`: anonymous clients without security may observe, on loopback only.
 
@@ -90,7 +95,7 @@ def server_settings(opcua: OpcUa, stores: Stores, *, demo_access: bool = False) 
         anonymous=anonymous != "none",
         anonymous_roles=frozenset({Role.OBSERVER} if anonymous != "none" else ()),
         anonymous_operates_alarms=anonymous == "operate",
-        application_roles={a.uri: frozenset(map(Role.parse, a.roles)) for a in opcua.applications},
+        application_roles=application_roles(opcua),
         renew_hint="opcua-bms certs renew",
         trust_hint=lambda thumbprint: f"opcua-bms certs trust {thumbprint}",
         user_trust_hint=lambda thumbprint: f"opcua-bms certs trust --users {thumbprint}",

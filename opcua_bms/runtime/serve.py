@@ -20,10 +20,12 @@ from opcua_bms.model.snapshot import Snapshot
 from opcua_bms.ports import Journal
 from opcua_bms.runtime.application import Application
 from opcua_bms.runtime.history import history_of
-from opcua_bms.runtime.loop import until
+from opcua_bms.runtime.loop import Hangup, beside, until
 from opcua_bms.runtime.notify import Systemd
+from opcua_bms.runtime.override_store import OverrideStore
 from opcua_bms.runtime.plant import build_plant
 from opcua_bms.runtime.ready import Ready
+from opcua_bms.runtime.reload import Reloader
 from opcua_bms.runtime.security import Stores, server_settings
 from opcua_bms.runtime.source import Frames, source_of
 from opcua_bms.runtime.state import state_directory
@@ -37,7 +39,19 @@ class Overrides:
     """What flags lay over the file."""
 
     endpoint: str | None = None
-    insecure_demo_access: bool = False
+    log_level: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SiteFile:
+    """A configuration file, and what lies over it."""
+
+    path: Path
+    overrides: Overrides = Overrides()
+
+    def read(self) -> tuple[Config, Document]:
+        """As it is now."""
+        return read(self.path, self.overrides)
 
 
 def read(path: Path, overrides: Overrides) -> tuple[Config, Document]:
@@ -60,7 +74,8 @@ def application(
 ) -> Application:
     """Everything built and checked, nothing started. `journal`: other than the one of the configuration.
 
-    Played back frames leave no trace: alarms and history of a replay are kept in memory.
+    Played back frames leave no trace: alarms, overrides and history of a replay are kept in memory; overrides are where
+    `journal` is given, too.
     """
     plant = build_plant(config, document, base)
     rules = rules_of(config, document)
@@ -69,7 +84,13 @@ def application(
     if frames.replay is not None:
         journal, history_in_memory = MemoryJournal(), True
     history = history_of(config.history, base, plant, in_memory=history_in_memory)
-    return Application(plant, rules, settings, journal or journal_of(config.alarms, base), history, source)
+    kept = OverrideStore(overrides_file(config, base) if journal is None else None)
+    return Application(plant, rules, settings, journal or journal_of(config.alarms, base), history, source, kept)
+
+
+def overrides_file(config: Config, base: Path) -> Path:
+    """Where forced and disabled points are remembered."""
+    return base / config.opcua.overrides if config.opcua.overrides else state_directory() / "overrides.json"
 
 
 def journal_of(alarms: Alarms, base: Path) -> SqliteJournal:
@@ -92,18 +113,20 @@ def describe(app: Application, snapshot: Snapshot) -> str:
     )
 
 
-async def serve(app: Application, stop: asyncio.Event, base: Path) -> None:
-    """Serve until `stop`; clients are told before the sockets close. `base`: where files of the configuration lie."""
-    sock = bind(app.plant.config.web)
+async def serve(app: Application, stop: asyncio.Event, site: SiteFile) -> None:
+    """Serve until `stop`; clients are told before the sockets close. SIGHUP reads the file anew."""
+    systemd = Systemd(app.freshness.stale)
+    hangup = Hangup()
+    sock, base = bind(app.plant.config.web), site.path.parent
     app.add_sink(Ready(partial(describe, app)))
-    systemd = Systemd()
     app.add_sink(systemd)
     server = await app.start()
     page = front(app, sock, base) if sock is not None else None
     shown_at = page.url if page is not None else None
     _log.info("serving", endpoint=server.endpoint_url, devices=len(app.plant.devices), page=shown_at)
     try:
-        async with shown(page):
+        reloader = Reloader(app, site.read, base, systemd, log_level=site.overrides.log_level)
+        async with shown(page), beside(systemd.watch()), beside(hangup.each(reloader.reload)):
             await until(stop, app.run())
     finally:
         systemd.stopping()

@@ -31,23 +31,38 @@ class ProgramStatus:
         stores: Stores,
         disk: Path,
         clock: Clock,
+        *,
+        stale: Callable[[], str] = lambda: "",
+        reload_refused: Callable[[], str] = lambda: "",
     ) -> None:
         self._server, self._journal_health, self._history = server, journal, history
         self._stores, self._disk, self._clock = stores, disk, clock
+        self._stale, self._reload_refused = stale, reload_refused
         self._looked_s = -_LOOK_AGAIN_S
         self._on_disk: Sequence[Finding] = ()
+        self._sent: dict[int, int] = {}
+        self._notifications = 0
 
     def facts(self) -> ServerFacts:
-        """Counted now."""
+        """Counted now; what a subscription sent stays counted when it is gone."""
         diagnostics = self._server.ua.iserver.diagnostics
         subscriptions = diagnostics.subscriptions
+        sent = {id(one): one.sent_notifications for one in subscriptions}
+        self._notifications += sum(max(n - self._sent.get(key, 0), 0) for key, n in sent.items())
+        self._sent = sent
         return ServerFacts(
             self._server.endpoint_url,
             len(diagnostics.sessions),
             len(subscriptions),
             sum(len(one.items) for one in subscriptions),
-            sum(one.sent_notifications for one in subscriptions),
+            self._notifications,
+            diagnostics.rejected_requests,
+            self._journal_health().unwritten,
         )
+
+    def stale(self) -> str:
+        """What the watchdog goes by too."""
+        return self._stale()
 
     async def findings(self) -> Sequence[Finding]:
         """Everything that is looked at, well or not."""
@@ -55,7 +70,15 @@ class ProgramStatus:
         if now_s - self._looked_s >= _LOOK_AGAIN_S:
             self._looked_s = now_s
             self._on_disk = await asyncio.to_thread(lambda: [*self._certificates(), *self._space()])
-        return [*self._clients(), *self._on_disk, *self._journal(), *self._history_findings()]
+        return [*self._program(), *self._clients(), *self._on_disk, *self._journal(), *self._history_findings()]
+
+    def _program(self) -> Iterator[Finding]:
+        """Only what is not well."""
+        if reason := self._stale():
+            yield Finding("Scan", Level.BAD, reason)
+        if reason := self._reload_refused():
+            text = f"the file was not taken over: {reason}"
+            yield Finding("Configuration", Level.WARNING, text, "mend it and reload, or restart")
 
     def _clients(self) -> Iterator[Finding]:
         facts, most = self.facts(), self._server.ua.settings.limits.sessions

@@ -91,6 +91,10 @@ class BmsServer:
         self.publisher.publish_conditions(conditions, transitions)
 
     @property
+    def revise(self, infos: Sequence[ConditionInfo], max_shelving_s: float) -> None:
+        """Show other limits and severities of the same conditions."""
+        self.conditions.revise(infos, max_shelving_s)
+
     def endpoint_url(self) -> str:
         """Where clients connect; with the real port once started."""
         return self.ua.endpoint_url

@@ -70,6 +70,12 @@ class ConditionBook:
             max_shelving_s=self._max_shelving_s,
         )
 
+    def revise(self, infos: Sequence[ConditionInfo], max_shelving_s: float) -> None:
+        """Show other limits and severities; the conditions themselves are the same, in the same order."""
+        self.infos, self._max_shelving_s = tuple(infos), max_shelving_s
+        self._facts = tuple(self._facts_of(info) for info in self.infos)
+        self._resting = tuple(ConditionState(severity=max(info.severity, 1)) for info in self.infos)
+
     def families(self, arguments: Arguments) -> list[Family]:
         """The conditions' nodes; `arguments` looks up InputArguments of the standard types."""
         return [

@@ -74,6 +74,10 @@ class Gate:
         self._told: tuple[str, ...] = ()
         self._kept: list[float] = []
 
+    def revise(self, settings: SecuritySettings) -> None:
+        """Other roles of applications, for sessions that are activated from now on; endpoints stay as they are."""
+        self.settings = self.authenticator.settings = settings
+
     @property
     def optional_nodes(self) -> tuple[int, ...]:
         """Optional objects of namespace 0 that this gate serves: ServerConfiguration, if there is a trust list."""
