@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from opcua_bms.acquire.acquisition import Acquisition, bound_slots
 from opcua_bms.acquire.settings import DeviceSettings
@@ -17,7 +18,9 @@ from opcua_bms.ports import ConditionSink, History, Journal, PointSink, Sink
 from opcua_bms.reduce import Reducer
 from opcua_bms.reduce.reducer import ReduceSettings
 from opcua_bms.runtime.alarm_desk import AlarmDesk
+from opcua_bms.runtime.freshness import Freshness
 from opcua_bms.runtime.plant import Plant
+from opcua_bms.runtime.ports import ensure_free
 from opcua_bms.runtime.source import LiveSource, Source
 from opcua_bms.server.app import BmsServer, build_server
 from opcua_bms.server.app import Plant as ServedPlant
@@ -54,19 +57,28 @@ class Application:
         source: Source | None = None,
     ) -> None:
         self.plant = plant
+        self.rules = tuple(rules)
         self.history = history
         self._settings = settings
         scan = plant.config.scan
         bound = bound_slots(plant.devices, plant.layout)
         reducing = ReduceSettings(scan.required_share, scan.least_share)
-        self.engine = alarm_engine(plant, rules)
         self._bound = bound
         self._source = source or LiveSource(plant.config.scan.period_s)
         self._pace = self._source.pace
-        pipeline = Pipeline(Reducer(plant.topology, plant.layout, bound, plant.steps, reducing), self.engine)
-        self.alarms = AlarmDesk(pipeline, journal, self._pace)
+        reducer = Reducer(plant.topology, plant.layout, bound, plant.steps, reducing)
+        self._pipeline = Pipeline(reducer, alarm_engine(plant, rules))
+        self.alarms = AlarmDesk(self._pipeline, journal, self._pace)
+        self.freshness = Freshness(self._pace, scan.period_s, lambda: self.alarms.waiting_s)
+        self.reload_refused = ""
+        """why the last reload of the configuration changed nothing"""
         self.server: BmsServer | None = None
         self._sinks: list[Sink] = []
+
+    @property
+    def engine(self) -> AlarmEngine:
+        """All conditions."""
+        return self.alarms.engine
 
     def add_sink(self, sink: Sink) -> None:
         """Show every snapshot to `sink` too; the server comes first."""
@@ -75,7 +87,11 @@ class Application:
             self.alarms.add_sink(sink)
 
     async def start(self) -> BmsServer:
-        """Open the endpoint; values are BadWaitingForInitialData until the first scan, alarms are as they were."""
+        """Open the endpoint; values are BadWaitingForInitialData until the first scan, alarms are as they were.
+
+        AddressInUseError: its port is taken, which is found out before anything is built.
+        """
+        ensure_free(self._settings.endpoint_url)
         await self.alarms.restore()
         plant, bound = self.plant, self._bound
         served = ServedPlant(
@@ -120,6 +136,13 @@ class Application:
         )
         await acquisition.run(self._on_image, self._on_points)
 
+    async def revise(self, engine: AlarmEngine) -> None:
+        """Judge by another engine with the same conditions, and show clients its limits."""
+        self._pipeline = replace(self._pipeline, engine=engine)
+        await self.alarms.revise(self._pipeline)
+        if self.server is not None:
+            self.server.revise(engine.infos, engine.max_shelving_s)
+
     async def stop(self, reason: str) -> None:
         """Tell clients, and close."""
         await self.alarms.flush()
@@ -134,6 +157,7 @@ class Application:
         snapshot = self.alarms.advance(image)
         for sink in self._sinks:
             sink.publish(snapshot)
+        self.freshness.note()
 
     def _on_points(self, points: Points) -> None:
         for sink in self._sinks:
