@@ -16,7 +16,7 @@ from alarm_plant import LABELS, Plant
 from opcua_bms.journal import MemoryJournal
 from opcua_bms.model.alarm import Operation, Result, Transition
 from opcua_bms.model.history import Gap, HistoryHealth, Samples
-from opcua_bms.model.image import DeviceHealth, DeviceState, Image, ScanInfo
+from opcua_bms.model.image import BlockHealth, DeviceHealth, DeviceState, Image, ScanInfo
 from opcua_bms.model.journal import JournalBatch, Saved
 from opcua_bms.model.snapshot import Snapshot
 from opcua_bms.model.topology import ClusterShape, PackShape, StackShape, Topology
@@ -48,7 +48,17 @@ def snapshot_of(plant: Plant, counter: int = 1) -> Snapshot:
     """The plant as it is now."""
     n = plant.topology.n_clusters
     devices = tuple(
-        DeviceHealth(name, state, requests=5, last_good_ns=plant.now_ns, clusters=(k,) if k < n else ())
+        DeviceHealth(
+            name,
+            state,
+            requests=5,
+            last_good_ns=plant.now_ns,
+            clusters=(k,) if k < n else (),
+            faults=(("timeout", 3),) if state is DeviceState.OFFLINE else (),
+            quarantined=(("holding", 100, 2),) if k == 0 else (),
+            blocks=(BlockHealth("holding", 0, 60, "scan", 5, 1, ((2, 1),), 0.01, 0.02, plant.now_ns),),
+            values=(("serial_number", "A1"), ("cycles", 12.0), ("firmware", None)),
+        )
         for k, (name, state) in enumerate(plant.health.items())
     )
     image = Image(
@@ -251,9 +261,17 @@ class Web:
     def client(self) -> httpx.AsyncClient:
         """Talks to the application without a socket."""
         parts = Parts(
-            self.site, self.hub, self.clock, self, self.logins, FakeAround(), self.history, {"plant.local"},
-            encrypted=self._encrypted, journal=self.journal,
-        )  # fmt: skip
+            self.site,
+            self.hub,
+            self.clock,
+            self,
+            self.logins,
+            FakeAround(),
+            self.history,
+            {"plant.local"},
+            encrypted=self._encrypted,
+            journal=self.journal,
+        )
         transport = httpx.ASGITransport(build(parts), client=(self._address, 50000))
         return httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1")
 

@@ -47,7 +47,7 @@ class ProgramStatus:
         """Counted now; what a subscription sent stays counted when it is gone."""
         diagnostics = self._server.ua.iserver.diagnostics
         subscriptions = diagnostics.subscriptions
-        sent = {id(one): one.sent_notifications for one in subscriptions}
+        sent = {one.ident: one.sent_notifications for one in subscriptions}
         self._notifications += sum(max(n - self._sent.get(key, 0), 0) for key, n in sent.items())
         self._sent = sent
         return ServerFacts(

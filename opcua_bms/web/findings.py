@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from opcua_bms.model.image import DeviceHealth, DeviceState
+import numpy as np
+
+from opcua_bms.model.image import DeviceHealth, DeviceState, Image
+from opcua_bms.model.quality import Quality
 from opcua_bms.model.snapshot import Snapshot
 from opcua_bms.web.needs import Finding, Level
 
@@ -13,6 +16,8 @@ _WORDS = {
     DeviceState.MISSED: "missed the last scan",
     DeviceState.OFFLINE: "does not answer",
 }
+_BY_HAND = {Quality.FORCED: "set by hand", Quality.OUT_OF_SERVICE: "out of service"}
+_FROZEN = "restart the controller; do not trust its cells"
 _FIX = "check its power and cable, and host, port and unit in the configuration: opcua-bms probe"
 
 
@@ -27,9 +32,22 @@ def plant_findings(snapshot: Snapshot | None) -> list[Finding]:
         out.append(Finding("Devices", Level.OK, f"all {online} answer"))
     scan = plant.scan
     text = f"{scan.duration_s * 1000:.0f} ms of {scan.period_s:g} s, {scan.lateness_s * 1000:.0f} ms late"
+    out += _by_hand(plant)
     slow = scan.duration_s > 0.9 * scan.period_s or scan.lateness_s > scan.period_s / 2
     fix = "read less often (scan.period_s), or slow points in a slow group" if slow else ""
     return [*out, Finding("Scan", Level.WARNING if slow else Level.OK, text, fix)]
+
+
+def _by_hand(plant: Image) -> Iterator[Finding]:
+    """Values that somebody has set or taken out of service: they look well and are not measured."""
+    for quality, words in _BY_HAND.items():
+        slots = np.flatnonzero(plant.quality == quality)
+        if len(slots):
+            columns = [c.name for c in plant.layout.columns.values() if (plant.quality[c.slots] == quality).any()]
+            where = ", ".join(columns[:4])
+            yield Finding(
+                "Overrides", Level.WARNING, f"{len(slots)} values are {words}: {where}", "take it back when done"
+            )
 
 
 def _device(health: DeviceHealth, now_ns: int) -> Iterator[Finding]:
@@ -41,6 +59,9 @@ def _device(health: DeviceHealth, now_ns: int) -> Iterator[Finding]:
         yield Finding(part, Level.BAD if bad else Level.WARNING, f"{_WORDS[health.state]}{since}{why}", _FIX)
     if health.frozen:
         yield Finding(part, Level.BAD, "answers, but its heartbeat stands still", "restart the controller")
+    if health.frozen_clusters:
+        which = ", ".join(str(k + 1) for k in health.frozen_clusters[:8])
+        yield Finding(part, Level.BAD, f"cells stand still while current flows: cluster {which} of the plant", _FROZEN)
     if health.quarantined:
         where = ", ".join(f"{table} {address} (×{count})" for table, address, count in health.quarantined[:4])
         yield Finding(part, Level.WARNING, f"refuses registers: {where}", "correct the profile, or update its firmware")

@@ -33,12 +33,19 @@ _CLUSTER = (
     ("cluster_min_cell_voltage_volts", "MinCellVoltage", "Lowest cell voltage of a cluster."),
     ("cluster_max_cell_temperature_celsius", "MaxCellTemperature", "Highest temperature of a cluster."),
     ("cluster_state_of_charge_percent", "StateOfCharge", "State of charge of a cluster."),
+    ("cluster_age_seconds", "Age", "How old the oldest value of a cluster is."),
 )
 _DEVICE: tuple[tuple[str, str, Callable[[DeviceHealth], float]], ...] = (
     ("device_requests", "Requests to a device since start.", lambda d: d.requests),
     ("device_timeouts", "Requests to a device that timed out.", lambda d: d.timeouts),
     ("device_exceptions", "Requests that a device refused.", lambda d: d.exceptions),
     ("device_overruns", "Scans of a device left out because the one before took too long.", lambda d: d.overruns),
+)
+_DEVICE_NOW: tuple[tuple[str, str, Callable[[DeviceHealth], float]], ...] = (
+    ("device_up", "Whether a device answers.", lambda d: d.state in (DeviceState.ONLINE, DeviceState.MISSED)),
+    ("device_round_trip_seconds", "Median round trip.", lambda d: d.round_trip_p50_s),
+    ("device_lateness_seconds", "How late the last scan of a device began.", lambda d: d.lateness_s),
+    ("device_quarantined_registers", "Registers that a device refuses.", lambda d: sum(q[2] for q in d.quarantined)),
 )
 
 
@@ -58,7 +65,9 @@ class PlantCollector(Collector):
         yield _gauge("opcua_sessions", "OPC UA sessions.", facts.sessions)
         yield _gauge("opcua_subscriptions", "OPC UA subscriptions.", facts.subscriptions)
         yield _gauge("opcua_monitored_items", "OPC UA monitored items.", facts.items)
-        yield _gauge("opcua_notifications", "Notifications sent by the subscriptions of now.", facts.notifications)
+        yield _counter("opcua_notifications", "Notifications sent to OPC UA clients.", facts.notifications)
+        yield _counter("opcua_rejected_requests", "Requests of OPC UA clients refused.", facts.rejected_requests)
+        yield _gauge("journal_unwritten", "Changes of alarms that are not on disk yet.", facts.unwritten)
         yield _gauge("web_viewers", "Browsers that watch.", self._hub.viewers)
         yield _counter("web_skips", "Times that a browser was too slow and missed scans.", self._hub.skipped)
         snapshot = self._hub.snapshot
@@ -66,6 +75,7 @@ class PlantCollector(Collector):
             yield from _written(self._history.health, snapshot)
         if snapshot is not None:
             yield from self._scan(snapshot)
+            yield from self._alarms()
             yield from self._values(snapshot)
 
     def _scan(self, snapshot: Snapshot) -> Iterator[Metric]:
@@ -79,17 +89,34 @@ class PlantCollector(Collector):
             for device in devices:
                 family.add_metric([device.name], read(device))
             yield family
-        up = GaugeMetricFamily("opcua_bms_device_up", "Whether a device answers.", labels=["device"])
-        p50 = GaugeMetricFamily("opcua_bms_device_round_trip_seconds", "Median round trip.", labels=["device"])
+        for name, text, read in _DEVICE_NOW:
+            now = GaugeMetricFamily(f"opcua_bms_{name}", text, labels=["device"])
+            for device in devices:
+                now.add_metric([device.name], float(read(device)))
+            yield now
+        errors = CounterMetricFamily(
+            "opcua_bms_device_errors", "Faults of a device by kind.", labels=["device", "kind"]
+        )
         for device in devices:
-            up.add_metric([device.name], float(device.state in (DeviceState.ONLINE, DeviceState.MISSED)))
-            p50.add_metric([device.name], device.round_trip_p50_s)
-        yield up
-        yield p50
+            for kind, count in device.faults:
+                errors.add_metric([device.name, kind], count)
+        yield errors
+
+    def _alarms(self) -> Iterator[Metric]:
         states = self._hub.conditions
         yield _gauge("alarms_active", "Conditions that are active.", sum(s.active for s in states))
         unanswered = sum(s.retain and not s.acked for s in states)
         yield _gauge("alarms_unacknowledged", "Conditions that nobody has acknowledged.", unanswered)
+        active = dict.fromkeys(self._clusters, 0)
+        for info, state in zip(self._site.infos, states, strict=False):
+            if state.active:
+                cluster = ".".join(info.source.split(".", 3)[:3])
+                if cluster in active:
+                    active[cluster] += 1
+        family = GaugeMetricFamily("opcua_bms_cluster_alarms_active", "Active conditions.", labels=["cluster"])
+        for cluster, count in active.items():
+            family.add_metric([cluster.removeprefix("BMS.")], count)
+        yield family
 
     def _values(self, snapshot: Snapshot) -> Iterator[Metric]:
         plant, slots = snapshot.plant, self._site.values

@@ -58,13 +58,18 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class ServerFacts:
-    """What the OPC UA server counts: now (url, sessions, subscriptions, items) and since start (notifications)."""
+    """What the OPC UA server counts: now (url, sessions, subscriptions, items) and since start (the others).
+
+    `unwritten`: changes of alarms that are not in the journal yet.
+    """
 
     url: str = ""
     sessions: int = 0
     subscriptions: int = 0
     items: int = 0
     notifications: int = 0
+    rejected_requests: int = 0
+    unwritten: int = 0
 
 
 class Surroundings(Protocol):

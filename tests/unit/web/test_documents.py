@@ -170,15 +170,27 @@ async def test_metrics_name_devices_and_clusters_and_never_cells() -> None:
     web.publish()
     families = await _metrics(web)
     labels = {name for f in families.values() for sample in f.samples for name in sample.labels}
-    assert labels == {"device", "cluster", "version"}
+    assert labels == {"device", "cluster", "version", "kind"}
     up = {s.labels["device"]: s.value for s in families["opcua_bms_device_up"].samples}
     assert up == {"cluster01": 1, "cluster02": 0, "cluster03": 1, "master": 1}
     spread = families["opcua_bms_cluster_cell_voltage_spread_volts"].samples
     assert [s.labels["cluster"] for s in spread] == ["Stack1.Cluster01", "Stack1.Cluster03"], (
         "what is not good is left out"
     )
-    for name in ("scans", "scan_duration_seconds", "alarms_active", "opcua_sessions", "history_lag_seconds"):
-        assert f"opcua_bms_{name}" in families
+    active = {s.labels["cluster"]: s.value for s in families["opcua_bms_cluster_alarms_active"].samples}
+    assert active["Stack1.Cluster02"] == sum(
+        s.active and i.source == "BMS.Stack1.Cluster02"
+        for i, s in zip(web.site.infos, web.plant.state.conditions, strict=True)
+    )
+    errors = {(s.labels["device"], s.labels["kind"]): s.value for s in families["opcua_bms_device_errors"].samples}
+    assert errors["cluster02", "timeout"] == 3
+    for name in (
+        "scans", "scan_duration_seconds", "scan_lateness_seconds", "device_requests", "device_timeouts",
+        "device_exceptions", "device_lateness_seconds", "opcua_sessions", "opcua_subscriptions",
+        "opcua_monitored_items", "opcua_notifications", "opcua_rejected_requests", "alarms_active",
+        "alarms_unacknowledged", "journal_unwritten", "history_lag_seconds", "history_waiting_scans",
+    ):  # fmt: skip
+        assert f"opcua_bms_{name}" in families, name
 
 
 async def test_metrics_do_not_grow_with_cells() -> None:
@@ -189,6 +201,16 @@ async def test_metrics_do_not_grow_with_cells() -> None:
         web.publish()
         counts.append(sum(len(f.samples) for f in (await _metrics(web)).values()))
     assert counts[0] == counts[1] < 80
+
+
+def test_findings_name_what_was_set_by_hand() -> None:
+    """A forced value is good by its status and measured by nobody."""
+    plant = Plant()
+    assert "Overrides" not in {f.part for f in plant_findings(snapshot_of(plant))}
+    plant.set("cluster.voltage", 800.0, 1, Quality.FORCED)
+    found = {f.part: f for f in plant_findings(snapshot_of(plant))}
+    assert found["Overrides"].level is Level.WARNING
+    assert found["Overrides"].text == "1 values are set by hand: cluster.voltage"
 
 
 def test_findings_say_why_a_device_is_not_well() -> None:

@@ -107,7 +107,7 @@ async def test_the_file_has_every_line_and_no_formula() -> None:
 
 
 class _Refusing(MemoryJournal):
-    async def transitions(self, *_: object, **__: object) -> Sequence[Recorded]:  # type: ignore[override]  # whatever is asked
+    async def transitions(self, *_: object, **__: object) -> Sequence[Recorded]:
         raise StorageError("the disk is away")
 
 
