@@ -15,8 +15,10 @@ from xml.etree import ElementTree as ET
 
 from opcua_bms.infomodel import types as t
 from opcua_bms.infomodel.declare import (
+    ArgumentDeclaration,
     Constant,
     EnumerationDeclaration,
+    MethodDeclaration,
     ObjectTypeDeclaration,
     Row,
     Rule,
@@ -38,12 +40,15 @@ ALIASES = {
     "Double": 11,
     "String": 12,
     "DateTime": 13,
+    "NodeId": 17,
     "LocalizedText": 21,
+    "BaseDataType": 24,
     "IdType": 256,
     "Duration": 290,
     "NumericRange": 291,
     "Range": 884,
     "EUInformation": 887,
+    "Argument": 296,
     "HasModellingRule": 37,
     "HasTypeDefinition": 40,
     "GeneratesEvent": 41,
@@ -169,12 +174,45 @@ class Writer:
             element = self.node("UAVariableType", node_id, name, declaration.description, attributes)
             events = []
         rows = list(t.declared(declaration))
+        methods = declaration.methods if isinstance(declaration, ObjectTypeDeclaration) else ()
         children = [(_reference_type(r), True, self.row_id(name, r)) for r in rows if not r.parent]
+        children += [("HasComponent", True, self.ids.of(f"{name}_{m.name}", "Method")) for m in methods]
         _references(element, *children, *events, ("HasSubtype", False, self.type_id(declaration.base)))
         by_path = {row.path: row for row in rows}
         for row in rows:
             parent = self.row_id(name, by_path[row.parent]) if row.parent else node_id
             self.row(name, parent, row, [r for r in rows if r.parent == row.path])
+
+        for method in methods:
+            self.method(name, node_id, method)
+
+    def method(self, owner: str, parent: str, method: MethodDeclaration) -> None:
+        """A Method of a type, with its arguments."""
+        symbol = f"{owner}_{method.name}"
+        node_id = self.ids.of(symbol, "Method")
+        lists = [
+            (name, self.ids.of(f"{symbol}_{name}", "Variable"), arguments)
+            for name, arguments in (("InputArguments", method.inputs), ("OutputArguments", method.outputs))
+            if arguments
+        ]
+        element = self.node("UAMethod", node_id, method.name, method.description, {"ParentNodeId": parent})
+        mandatory = ("HasModellingRule", True, f"i={RULES[Rule.MANDATORY]}")
+        _references(
+            element, *(("HasProperty", True, i) for _, i, _ in lists), mandatory, ("HasComponent", False, parent)
+        )
+        for name, list_id, arguments in lists:
+            attributes = {
+                "ParentNodeId": node_id,
+                "DataType": "Argument",
+                "ValueRank": "1",
+                "ArrayDimensions": str(len(arguments)),
+                "standard": "yes",
+            }
+            element = self.node("UAVariable", list_id, name, f"What {method.name} takes or gives.", attributes)
+            _references(
+                element, ("HasTypeDefinition", True, "i=68"), mandatory, ("HasProperty", False, node_id)
+            )
+            _arguments(ET.SubElement(element, "Value"), arguments)
 
     def row_id(self, owner: str, row: Row) -> str:
         symbol = f"{owner}_{row.path.replace('.', '_')}"
@@ -292,6 +330,19 @@ def _constant(holder: ET.Element, constant: Constant) -> None:
         _text(body, "UnitId", str(constant.code))
         _text(ET.SubElement(body, "DisplayName"), "Text", constant.name)
         _text(ET.SubElement(body, "Description"), "Text", constant.description)
+
+
+def _arguments(holder: ET.Element, arguments: tuple[ArgumentDeclaration, ...]) -> None:
+    many = ET.SubElement(holder, "ListOfExtensionObject", {"xmlns": TYPES_NS})
+    for argument in arguments:
+        outer = ET.SubElement(many, "ExtensionObject")
+        _text(ET.SubElement(outer, "TypeId"), "Identifier", "i=297")
+        body = ET.SubElement(ET.SubElement(outer, "Body"), "Argument")
+        _text(body, "Name", argument.name)
+        _text(ET.SubElement(body, "DataType"), "Identifier", f"i={ALIASES[argument.data_type]}")
+        _text(body, "ValueRank", "-1")
+        ET.SubElement(body, "ArrayDimensions")
+        _text(ET.SubElement(body, "Description"), "Text", argument.description)
 
 
 def generate(known_ids: str) -> Iterator[tuple[str, bytes]]:

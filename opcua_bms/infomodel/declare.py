@@ -75,6 +75,25 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class ArgumentDeclaration:
+    """An argument of a Method: a scalar of a standard data type."""
+
+    name: str
+    data_type: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class MethodDeclaration:
+    """A Method that a type declares."""
+
+    name: str
+    description: str
+    inputs: tuple[ArgumentDeclaration, ...] = ()
+    outputs: tuple[ArgumentDeclaration, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ObjectTypeDeclaration:
     """An ObjectType of ours; `generates` names event types that its instances raise."""
 
@@ -84,6 +103,7 @@ class ObjectTypeDeclaration:
     rows: tuple[Row, ...] = ()
     abstract: bool = False
     generates: tuple[str, ...] = ()
+    methods: tuple[MethodDeclaration, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from opcua_bms.infomodel import objects as o
+from opcua_bms.infomodel import overrides
 from opcua_bms.infomodel import table as t
 from opcua_bms.infomodel.conditions import SUMMARY
 from opcua_bms.infomodel.declare import Face, Row, Rule, with_units
@@ -45,6 +46,7 @@ def _all(scope: Scope) -> tuple[Row, ...]:
     rows = _without_placeholders(TYPES[scope].rows)
     if scope is Scope.BMS:
         rows += _without_placeholders(_below("Diagnostics", o.SCAN_DIAGNOSTICS.rows))
+        rows += _below(overrides.PATH, overrides.OVERRIDES.rows)
     if scope in ALARM_SOURCES:
         rows += _below("Alarms", SUMMARY)
     if scope is Scope.STACK:

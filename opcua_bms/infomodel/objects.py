@@ -7,6 +7,7 @@ from dataclasses import replace
 from opcua_bms.infomodel import table as t
 from opcua_bms.infomodel import units as u
 from opcua_bms.infomodel.declare import ObjectTypeDeclaration, Row, Rule
+from opcua_bms.infomodel.overrides import FOLDER
 
 ALARM_EVENTS = ("AlarmConditionType",)
 
@@ -71,6 +72,7 @@ BMS = ObjectTypeDeclaration(
         *t.reported("bms"),
         t.ALARMS,
         t.folder("Diagnostics", "How the plant is being scanned.", "ScanDiagnosticsType"),
+        FOLDER,
         t.child("<Stack>", "StackType", "A stack of the plant."),
     ),
     generates=ALARM_EVENTS,

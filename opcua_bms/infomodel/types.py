@@ -17,6 +17,7 @@ from opcua_bms.infomodel.declare import (
     VariableTypeDeclaration,
     with_units,
 )
+from opcua_bms.infomodel.overrides import OVERRIDES
 from opcua_bms.model.image import DeviceState
 from opcua_bms.model.quality import Quality
 
@@ -149,6 +150,7 @@ OBJECT_TYPES = (
     REPORTED,
     o.SCAN_DIAGNOSTICS,
     o.DEVICE_DIAGNOSTICS,
+    OVERRIDES,
     ALARM_SUMMARY,
     *ALARM_TYPES,
 )

@@ -12,13 +12,17 @@ from opcua_bms.acquire.settings import DeviceSettings
 from opcua_bms.alarms.engine import AlarmEngine
 from opcua_bms.alarms.plan import Device
 from opcua_bms.alarms.rules import Rule
-from opcua_bms.model.image import Image, Points
+from opcua_bms.infomodel.points import Points
+from opcua_bms.model.image import Image
+from opcua_bms.model.image import Points as FastPoints
 from opcua_bms.pipeline import Pipeline
 from opcua_bms.ports import ConditionSink, History, Journal, PointSink, Sink
 from opcua_bms.reduce import Reducer
 from opcua_bms.reduce.reducer import ReduceSettings
 from opcua_bms.runtime.alarm_desk import AlarmDesk
 from opcua_bms.runtime.freshness import Freshness
+from opcua_bms.runtime.override_desk import OverrideDesk
+from opcua_bms.runtime.override_store import OverrideStore
 from opcua_bms.runtime.plant import Plant
 from opcua_bms.runtime.ports import ensure_free
 from opcua_bms.runtime.source import LiveSource, Source
@@ -44,6 +48,8 @@ def alarm_engine(plant: Plant, rules: Sequence[Rule]) -> AlarmEngine:
 class Application:
     """One site, from its devices to its clients; `journal` remembers its alarms, `history` its values.
 
+    `overrides` remembers what engineers forced; None: only while it runs.
+
     `source`: where frames come from, None: the real devices.
     """
 
@@ -55,6 +61,7 @@ class Application:
         journal: Journal,
         history: History | None = None,
         source: Source | None = None,
+        overrides: OverrideStore | None = None,
     ) -> None:
         self.plant = plant
         self.rules = tuple(rules)
@@ -72,6 +79,9 @@ class Application:
         self.freshness = Freshness(self._pace, scan.period_s, lambda: self.alarms.waiting_s)
         self.reload_refused = ""
         """why the last reload of the configuration changed nothing"""
+        points = Points(plant.topology, plant.layout, reducer.source)
+        self.overrides = OverrideDesk(points, plant.layout.n_numbers, overrides or OverrideStore(None), self._pace)
+        """points that engineers forced or took out of service"""
         self.server: BmsServer | None = None
         self._sinks: list[Sink] = []
 
@@ -93,6 +103,7 @@ class Application:
         """
         ensure_free(self._settings.endpoint_url)
         await self.alarms.restore()
+        self.overrides.restore()
         plant, bound = self.plant, self._bound
         served = ServedPlant(
             plant.topology,
@@ -107,7 +118,12 @@ class Application:
             plant.config.scan.period_s,
         )
         server = await build_server(
-            self._settings, served, operations=self.alarms, history=self.history, journal=self.alarms.journal
+            self._settings,
+            served,
+            operations=self.alarms,
+            history=self.history,
+            journal=self.alarms.journal,
+            points=self.overrides,
         )
         server.publish_conditions(self.alarms.conditions, ())
         await server.start()
@@ -154,12 +170,13 @@ class Application:
         self._source.close()
 
     def _on_image(self, image: Image) -> None:
-        snapshot = self.alarms.advance(image)
+        snapshot = self.alarms.advance(image, self.overrides.table)
+        self.overrides.seen(snapshot.plant)
         for sink in self._sinks:
             sink.publish(snapshot)
         self.freshness.note()
 
-    def _on_points(self, points: Points) -> None:
+    def _on_points(self, points: FastPoints) -> None:
         for sink in self._sinks:
             if isinstance(sink, PointSink):
                 sink.publish_points(points)

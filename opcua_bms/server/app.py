@@ -17,12 +17,12 @@ from opcua_bms.infomodel.plan import instance_plan
 from opcua_bms.infomodel.types import NAMESPACE_URI, NODE_IDS_FILE, NODESET_FILE
 from opcua_bms.model.alarm import ConditionInfo, ConditionState, Transition
 from opcua_bms.model.image import Points
-from opcua_bms.model.layout import Layout
+from opcua_bms.model.layout import Layout, Scope
 from opcua_bms.model.snapshot import Snapshot
 from opcua_bms.model.topology import Topology
-from opcua_bms.ports import AlarmOperations, History, Journal
+from opcua_bms.ports import AlarmOperations, History, Journal, PointOverrides
 from opcua_bms.resources import nodeset_bytes
-from opcua_bms.server import diagnostics
+from opcua_bms.server import diagnostics, overrides
 from opcua_bms.server.alarm_metrics import AlarmMetrics, ResetMetrics, metrics_family
 from opcua_bms.server.alarm_summary import AlarmSummary
 from opcua_bms.server.conditions import ConditionBook
@@ -120,13 +120,15 @@ async def build_server(
     operations: AlarmOperations | None = None,
     history: History | None = None,
     journal: Journal | None = None,
+    points: PointOverrides | None = None,
 ) -> BmsServer:
     """A server that is ready to start; `operations` carries out what operators ask of conditions.
 
-    `history` remembers values and `journal` alarms, for clients that ask what was.
+    `history` remembers values and `journal` alarms, for clients that ask what was; `points` lets engineers force
+    points and take them out of service.
     """
     with _uncollected():
-        return await _build(settings, plant, wiring, operations, history, journal)
+        return await _build(settings, plant, wiring, operations, history, journal, points)
 
 
 @contextmanager
@@ -148,6 +150,7 @@ async def _build(
     operations: AlarmOperations | None,
     history: History | None,
     journal: Journal | None,
+    points: PointOverrides | None,
 ) -> BmsServer:
     server = UaServer(settings, wiring)
     await server.init()
@@ -170,6 +173,7 @@ async def _build(
     health = HealthBook(plant.topology, layout, tuple(plant.infos), latest)
     summary = AlarmSummary(plant.topology, plant.infos, now_ns)
     kept = health.readers() | diagnostics.readers(latest) | summary.readers()
+    kept |= overrides.readers(lambda: () if points is None else points.overrides, now_ns)
     configurations = None
     if history is not None:
         values = PlantHistory(history, plant.period_s)
@@ -177,7 +181,8 @@ async def _build(
         server.iserver.history.provide(values)
     if journal is not None:
         server.iserver.history.provide_events(PastAlarms(journal, conditions, names, plant.topology))
-    builder = SpaceBuilder(plan, layout, names, kept, plant.started_ns, configurations, journal is not None)
+    more = {Scope.BMS.value: overrides.members(names, plant.started_ns)}
+    builder = SpaceBuilder(plan, layout, names, kept, plant.started_ns, configurations, journal is not None, more)
     families = builder.families()
     families += conditions.families(lambda node: _value_of(server, node))
     metrics = AlarmMetrics(plant.started_ns)
@@ -200,6 +205,9 @@ async def _build(
     ConditionServices(server.iserver, PlantConditions(conditions, operations))
     reset = ResetMetrics(metrics, now_ns, names)
     server.iserver.method_service.bind(standard(ObjectIds.AlarmMetricsType_Reset), reset.call)
+    for method, handler in overrides.OverrideMethods(points, names).handlers():
+        server.iserver.method_service.bind(method, handler)
+    overrides.restrict(server.iserver.access, names)
     _show_service_level(server, publisher)
     return BmsServer(server, names, store, space, publisher, conditions)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -51,7 +52,7 @@ NOTIFIERS = (RootReference(SERVER, HAS_NOTIFIER, Scope.BMS.value),)
 
 
 class SpaceBuilder:
-    """Turns families of the plan into families of `ua`."""
+    """Turns families of the plan into families of `ua`; `more` has members of a family that no row binds: Methods."""
 
     def __init__(
         self,
@@ -62,9 +63,10 @@ class SpaceBuilder:
         started_ns: int,
         history: Configurations | None = None,
         event_history: bool = False,
+        more: Mapping[str, tuple[Member, ...]] = MappingProxyType({}),
     ) -> None:
         self._plan, self._layout, self._names, self._kept = plan, layout, names, kept
-        self._history = history
+        self._history, self._more = history, more
         self._notifier = SUBSCRIBE_TO_EVENTS | (READ_HISTORY if event_history else 0)
         self._started_ns = started_ns
         t = plan.topology
@@ -90,7 +92,7 @@ class SpaceBuilder:
             description=family.description,
             event_notifier=self._notifier if family.event_source else 0,
         )
-        members = (root, *(self._member(family, row) for row in family.rows))
+        members = (root, *(self._member(family, row) for row in family.rows), *self._more.get(family.key, ()))
         links = [Link(HAS_COMPONENT if family.parent else ORGANIZES, family.parent_member)]
         if family.notifies:
             links.append(Link(HAS_NOTIFIER))

@@ -128,6 +128,18 @@ class GuardedSession(Session):
             **fields,
         )
 
+    def record_change(self, node: ua.NodeId, old: ua.Variant, new: ua.Variant) -> None:
+        """Record that a Method of ours changed the value of a Variable, as if it had been written."""
+        self._record(
+            AuditKind.WRITE,
+            0,
+            source=node,
+            AttributeId=int(AttributeIds.Value),
+            IndexRange="",
+            OldValue=old,
+            NewValue=new,
+        )
+
     def _value_of(self, item: ua.WriteValue) -> ua.Variant | None:
         if item.AttributeId != AttributeIds.Value:
             return None
