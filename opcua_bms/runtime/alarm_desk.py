@@ -84,6 +84,11 @@ class AlarmDesk:
     async def restore(self) -> None:
         """Go on where the journal ends. StorageError: it is there but cannot be read, or another process has it."""
         saved = await self.journal.restore()
+    @property
+    def waiting_s(self) -> float:
+        """For how long the oldest change has been waiting to be shown."""
+        return self._outlet.waiting_s
+
         if saved is None:
             return
         engine, clock, rows = self.engine, self._clock, [dict(row) for row in saved.rows]
