@@ -324,7 +324,7 @@ class GuardedProcessor(Processor):
             self._connection.largest_message = self.gate.limits.stranger_message
 
     def let_go(self) -> None:
-        """The transport is closed: what it could not send is freed now, not when the collector finds the ring."""
+        """Nothing can be sent any more: what waits to be is freed now, not when the collector finds the ring."""
         self._transport = _GONE
 
     async def close(self) -> None:

@@ -218,6 +218,8 @@ class Protocol(OPCUAProtocol):
         if self._paused:
             transport.resume_reading()  # to be thrown away
         transport.write_eof()
+        if self.processor is not None:
+            self.processor.let_go()  # what is answered from now on, a Publish request too, goes nowhere
         self._timer = asyncio.get_running_loop().call_later(_LINGER_S, transport.abort)
 
     def _schedule(self) -> None:
