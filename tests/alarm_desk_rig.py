@@ -15,6 +15,7 @@ from opcua_bms.journal import MemoryJournal
 from opcua_bms.model.alarm import Command, ConditionState, Operation, Result, Transition, What
 from opcua_bms.model.image import Image, ScanInfo
 from opcua_bms.model.journal import JournalBatch
+from opcua_bms.model.override import NO_OVERRIDES, OverrideTable
 from opcua_bms.model.snapshot import Snapshot
 from opcua_bms.model.topology import Topology
 from opcua_bms.ports import Journal
@@ -24,7 +25,7 @@ from opcua_bms.runtime.alarm_desk import AlarmDesk
 QUIET: Mapping[str, Any] = {
     # rules over the whole plant would answer to what a test does to single conditions
     name: {"enabled": False}
-    for name in ("current-imbalance", "alarm-flood", "temperature-rise", "clock-step")
+    for name in ("current-imbalance", "alarm-flood", "temperature-rise", "clock-step", "journal-failure")
 }
 
 
@@ -34,7 +35,8 @@ class Judge:
     def __init__(self, engine: AlarmEngine) -> None:
         self.engine = engine
 
-    def reduce(self, image: Image) -> Image:
+    def reduce(self, image: Image, overrides: OverrideTable = NO_OVERRIDES) -> Image:
+        del overrides
         return image
 
 
@@ -79,8 +81,9 @@ class DeskPlant:
         topology: Topology | None = None,
         word_bits: int = 8,
         branches: bool = False,
+        rules: Mapping[str, Any] = QUIET,
     ) -> None:
-        self.plant = Plant(QUIET, topology or small_topology(2, 1, 4, 2), word_bits, branches)
+        self.plant = Plant(rules, topology or small_topology(2, 1, 4, 2), word_bits, branches)
         self.desk = AlarmDesk(Judge(self.plant.engine), journal, PlantClock(self.plant), patience)
         self.shown = Shown()
         self.desk.add_sink(self.shown)

@@ -25,6 +25,7 @@ from opcua_bms.alarms.signals import (
     Rise,
     Signal,
     Stuck,
+    Unwritten,
     WhileCharging,
 )
 from opcua_bms.alarms.state import I64, Bool
@@ -80,6 +81,8 @@ def _signal(rule: Rule, places: Places, devices: Sequence[Device], bound: Bool |
             return ClockStep()
         case "flood":
             return Flood(rule.window_s)
+        case "journal":
+            return Unwritten()
         case "bits":
             raise ValueError(f"{rule.id}: bits are read by word")
 
@@ -126,6 +129,10 @@ class _Builder:
         at = self.index.setdefault(info.id, len(self.infos))
         if at == len(self.infos):
             self.infos.append(info)
+        elif info.re_alarm_s:  # the rule that is less patient
+            known = self.infos[at]
+            patience_s = min(known.re_alarm_s or info.re_alarm_s, info.re_alarm_s)
+            self.infos[at] = replace(known, re_alarm_s=patience_s)
         return at
 
     def judges(self, rule: Rule, at: int) -> None:
@@ -151,6 +158,7 @@ class _Builder:
             unit=rule.unit or unit,
             severity=1,
             family=f"{path}.{name}",
+            re_alarm_s=rule.re_alarm_s,
         )
         if rule.source not in LIMIT_SOURCES:
             at = self.condition(replace(base, label=rule.title or base.label, severity=rule.severity))
@@ -295,6 +303,7 @@ def _words(
                         severity=rule.severity,
                         family=f"{path}.{word}Bit{bit:02d}",
                         spare=bit not in named,
+                        re_alarm_s=rule.re_alarm_s,
                     )
                 )
                 build.judges(rule, at)

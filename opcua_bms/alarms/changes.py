@@ -8,6 +8,7 @@ import numpy as np
 
 from opcua_bms.alarms import commands, suppression
 from opcua_bms.alarms import condition as fsm
+from opcua_bms.alarms.debounce import TOLERANCE_S
 from opcua_bms.alarms.findings import UNSEEN
 from opcua_bms.alarms.plan import Plan
 from opcua_bms.alarms.state import EngineState
@@ -27,6 +28,7 @@ class Changes:
         self._transitions: list[Transition] = []
         self._started = dict(state.started_s)
         self._unshelve = dict(state.unshelve_s)
+        self._repeat = dict(state.repeat_s)
         self._thawed: dict[tuple[int, bool], ConditionState] = {}
 
     def current(self, c: int) -> ConditionState:
@@ -50,19 +52,32 @@ class Changes:
             self._unshelve.pop(c, None)
         if what is None:
             return
+        info = self._plan.infos[c]
         if what is What.RAISED:
             self._started[c] = self._now_s
         elif what is What.CLEARED:
             self._started.pop(c, None)
+            self._repeat.pop(c, None)
         elif what is What.SHELVED:
             self._unshelve[c] = self._now_s + (after.unshelve_at_ns - self._now_ns) * 1e-9
-        self._transitions.append(Transition(c, what, after, self._plan.infos[c]))
+        worse = what is What.LEVEL and after.severity > after.last_severity
+        if info.re_alarm_s and (worse or what in (What.RAISED, What.REPEATED)):
+            self._repeat[c] = self._now_s + info.re_alarm_s
+        self._transitions.append(Transition(c, what, after, info))
 
     def end_shelving(self) -> None:
         """Unshelve what has been shelved for its time, in the order of the conditions; the disabled ones wait."""
         due = (c for c, at_s in self._unshelve.items() if at_s <= self._now_s and c not in self._state.disabled)
         for c in sorted(due):
             self.put(c, *fsm.time_up(self.current(c), self.stamp()))
+
+    def repeat(self) -> None:
+        """Tell what stays active again, once its time has come; the frozen and the disabled ones wait."""
+        for c in sorted(c for c, at_s in self._repeat.items() if at_s <= self._now_s + TOLERANCE_S):
+            state = self.current(c)
+            if state.active and state.enabled and state.good:
+                lasted_s = self._now_s - self._started.get(c, self._now_s)
+                self.put(c, *fsm.repeat(state, lasted_s, self.stamp()))
 
     def set_quality(self, c: int, good: bool) -> None:
         """Freeze or thaw one condition; idle ones share their new states."""
@@ -185,5 +200,6 @@ class Changes:
             raised=self._state.raised + raised,
             started_s=self._started,
             unshelve_s=self._unshelve,
+            repeat_s=self._repeat,
         )
         return state, tuple(self._transitions)

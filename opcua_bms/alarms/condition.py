@@ -64,7 +64,7 @@ def judge(
     if branch is not None and len(state.branches) >= MAX_BRANCHES:
         branch = None
     if found.level is Level.NORMAL:
-        changes |= {"active": False, "active_ns": now}
+        changes |= {"active": False, "active_ns": now, "repeats": 0}
         if branch is not None and not state.acked:
             changes |= {"acked": True, "acked_ns": now, "earlier_event_ids": ()}
             changes["branches"] = (*state.branches, _branch(state, branch, found.active_for_s))
@@ -91,6 +91,23 @@ def judge(
 def _branch(state: ConditionState, stamp: Stamp, active_for_s: float) -> ConditionState:
     """A state as it goes on beside its condition; its first event has the branch's id."""
     return event_of(state, stamp, {"branch_id": stamp.event_id, "branches": (), "active_for_s": active_for_s})
+
+
+def repeat(state: ConditionState, active_for_s: float, stamp: Stamp) -> tuple[ConditionState, What]:
+    """An alarm that stays, as if it had just come, but the same activation (Part 9 §5.8.2, ReAlarmTime)."""
+    now = stamp.now_ns
+    changes: dict[str, object] = {
+        "acked": False,
+        "confirmed": True,
+        "silenced": False,
+        "active_ns": now,
+        "active_for_s": active_for_s,
+        "repeats": state.repeats + 1,
+    }
+    changes |= {name: now for name, was in _ATTENTION.items() if getattr(state, name[:-3]) is was}
+    if state.acked:
+        changes["earlier_event_ids"] = ()
+    return event_of(state, stamp, changes), What.REPEATED
 
 
 _ATTENTION = {"acked_ns": True, "confirmed_ns": False, "silenced_ns": True}

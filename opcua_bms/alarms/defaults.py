@@ -213,6 +213,15 @@ DEFAULT_ROWS: Mapping[str, Mapping[str, Any]] = {
         "warning": _at(1, 1),
         "on_delay_s": 0,
     },
+    "journal-failure": {
+        "source": "journal",
+        "condition": "JournalFailure",
+        "kind": "BmsDiagnosticAlarmType",
+        "title": "Alarms are not on disk",
+        "text": "{title}: {detail}",
+        "cleared": "{title}: mended after {duration}, all are written",
+        "severity": ALARM_SEVERITY,
+    },
     "alarm-flood": {
         "source": "flood",
         "condition": "AlarmFlood",

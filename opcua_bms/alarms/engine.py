@@ -22,6 +22,7 @@ from opcua_bms.alarms.state import F64, I64, Bool, EngineState, Memory
 from opcua_bms.alarms.words import changed_bits
 from opcua_bms.model.alarm import Command, ConditionInfo, ConditionState, Operation, Result, Transition
 from opcua_bms.model.image import Image
+from opcua_bms.model.journal import WRITTEN, JournalHealth
 from opcua_bms.model.layout import Layout
 from opcua_bms.model.topology import Topology
 
@@ -91,10 +92,10 @@ class AlarmEngine:
         )
 
     def step(
-        self, state: EngineState, image: Image, now_s: float, now_ns: int
+        self, state: EngineState, image: Image, now_s: float, now_ns: int, journal: JournalHealth = WRITTEN
     ) -> tuple[EngineState, tuple[Transition, ...]]:
         """Judge one scan (monotonic seconds, ns UTC); the image has its computed slots."""
-        steps = self.stepping(state, image, now_s, now_ns)
+        steps = self.stepping(state, image, now_s, now_ns, journal)
         while True:
             try:
                 next(steps)
@@ -102,11 +103,13 @@ class AlarmEngine:
                 result: Stepped = done.value
                 return result
 
-    def stepping(self, state: EngineState, image: Image, now_s: float, now_ns: int) -> Stepping:
+    def stepping(
+        self, state: EngineState, image: Image, now_s: float, now_ns: int, journal: JournalHealth = WRITTEN
+    ) -> Stepping:
         """The same in parts of a few milliseconds: it yields between them, and returns what `step` does."""
         p = self._plan
         devices = {device.name: device.state for device in image.devices}
-        scan = Scan(image, now_s, now_ns, state.last_s, state.last_ns, state.raised, devices)
+        scan = Scan(image, now_s, now_ns, state.last_s, state.last_ns, state.raised, devices, journal)
         elapsed_s = now_s - state.last_s if state.last_ns else 0.0
 
         x, evidence, memory = self._read(scan, state)
@@ -143,6 +146,7 @@ class AlarmEngine:
         turned = self._turned(state, good, word_good)
         if due is not None or bits.flipped or turned:
             yield from self._judge(changes, after, due, bits.flipped, turned, x, scan)
+        changes.repeat()
         if changes.count > PART:
             yield
         after, transitions = changes.done()
@@ -286,13 +290,13 @@ class AlarmEngine:
         state, transitions = changes.done()
         return state, result, transitions
 
-    def header(self, state: EngineState) -> Row:
-        """What a journal keeps beside the rows of conditions, in the same transaction."""
-        return header_of(self._plan, state)
-
     def adopt(self, state: EngineState, before: AlarmEngine) -> EngineState:
         """The state of an engine with the same conditions, to be judged by this one's limits. ValueError: others."""
         return revision.adopt(state, before._plan, self._plan)
+
+    def header(self, state: EngineState) -> Row:
+        """What a journal keeps beside the rows of conditions, in the same transaction."""
+        return header_of(self._plan, state)
 
     def row(self, state: EngineState, condition: int) -> Row:
         """What a journal keeps of one condition, as plain data; write it with each of its transitions."""

@@ -49,7 +49,11 @@ def row_of(plan: Plan, state: EngineState, c: int) -> Row:
             on.append("bit")
         if c in state.bit_since_s:
             running["since_s"] = {"bit": state.bit_since_s[c]}
-    for key, times in (("started_s", state.started_s), ("unshelve_s", state.unshelve_s)):
+    for key, times in (
+        ("started_s", state.started_s),
+        ("unshelve_s", state.unshelve_s),
+        ("repeat_s", state.repeat_s),
+    ):
         if c in times:
             running[key] = times[c]
     return {"id": plan.infos[c].id, "state": state_to_plain(state.conditions[c]), "on": on, "running": running}
@@ -61,6 +65,11 @@ def rows_of(plan: Plan, state: EngineState, fresh: EngineState) -> list[Row]:
     return [
         row for c, row in enumerate(rows) if row["on"] or row["running"] or state.conditions[c] != fresh.conditions[c]
     ]
+
+
+def _left_s(since_ns: int, until_ns: int, now_ns: int) -> float:
+    """What is left of a time after a restart; never more than all of it, though the wall clock may have gone back."""
+    return min(max(until_ns - now_ns, 0), until_ns - since_ns) * 1e-9
 
 
 def restore(
@@ -84,6 +93,7 @@ def restore(
     bit_since_s: dict[int, float] = {}
     started_s: dict[int, float] = {}
     unshelve_s: dict[int, float] = {}
+    repeat_s: dict[int, float] = {}
     for row in rows:
         if (c := index.get(row["id"], -1)) < 0:
             continue
@@ -92,16 +102,18 @@ def restore(
         signals, running = row["on"], row["running"]
         if continuous:
             since = running.get("since_s", {})
-            if "started_s" in running:
-                started_s[c] = running["started_s"]
-            if "unshelve_s" in running:
-                unshelve_s[c] = running["unshelve_s"]
+            for key, times in (("started_s", started_s), ("unshelve_s", unshelve_s), ("repeat_s", repeat_s)):
+                if key in running:
+                    times[c] = running[key]
         else:
             since = {}
+            re_alarm_s = plan.infos[c].re_alarm_s
             if one.active:
                 started_s[c] = now_s - max(now_ns - one.active_since_ns, 0) * 1e-9
+                if re_alarm_s:
+                    repeat_s[c] = now_s + _left_s(one.active_ns, one.active_ns + round(re_alarm_s * 1e9), now_ns)
             if one.shelving is not Shelving.UNSHELVED:
-                unshelve_s[c] = now_s + (one.unshelve_at_ns - now_ns) * 1e-9
+                unshelve_s[c] = now_s + _left_s(one.shelved_ns, one.unshelve_at_ns, now_ns)
         if c < plan.n_compared:
             good[c] = one.good
             for j in range(plan.first_comparator[c], plan.first_comparator[c + 1]):
@@ -147,6 +159,7 @@ def restore(
         bit_since_s=bit_since_s,
         started_s=started_s,
         unshelve_s=unshelve_s,
+        repeat_s=repeat_s,
         disabled=frozenset(c for c, one in enumerate(conditions) if not one.enabled),
         unseen=unseen if unseen.any() else None,
         memory=memory,

@@ -23,13 +23,14 @@ Source = Literal[
     "disagreement",
     "clock_step",
     "flood",
+    "journal",
     "bits",
 ]
 LIMIT_SOURCES = frozenset({"limit", "limit_while_charging", "imbalance", "cell_sum", "rise"})
 """Sources whose conditions are exclusive limit alarms; all others have two states."""
-PLANT_SOURCES = frozenset({"clock_step", "flood"})
+PLANT_SOURCES = frozenset({"clock_step", "flood", "journal"})
 """Sources with one condition for the whole plant."""
-COUNTED_SOURCES = PLANT_SOURCES | {"stuck"}
+COUNTED_SOURCES = frozenset({"clock_step", "flood", "stuck"})
 """Two-state conditions that are raised by a number all the same."""
 TEXT_FIELDS = frozenset({"title", "place", "value", "sign", "limit", "duration", "detail", "window"})
 LEVELS = (("warning", WARNING_SEVERITY), ("alarm", ALARM_SEVERITY), ("trip", TRIP_SEVERITY))
@@ -89,6 +90,8 @@ class Rule(Row):
     off_delay_s: Seconds = 0.0
     window_s: Annotated[float, Field(gt=0, le=3_600, allow_inf_nan=False)] = 60.0
     """of `rise` and `flood`"""
+    re_alarm_s: Seconds = 0.0
+    """tell an alarm that stays active again after this time, unacknowledged; 0: never"""
     text: Text = ""
     cleared: Text = ""
 

@@ -12,6 +12,7 @@ from opcua_bms.alarms.places import Places
 from opcua_bms.alarms.state import F64, Bool, Memory
 from opcua_bms.model.alarm import NOWHERE, Place
 from opcua_bms.model.image import DeviceState, Image
+from opcua_bms.model.journal import JournalHealth
 from opcua_bms.model.quality import IS_GOOD, IS_USABLE, Quality
 
 EVIDENCE: Bool = IS_GOOD.copy()
@@ -25,6 +26,7 @@ SETTLED.flags.writeable = False
 CONTACTOR_CLOSED = 1.0
 NO_SLOTS = (-1, -1)
 SAMPLES_PER_WINDOW = 12
+LONGEST_ERROR = 200
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,6 +40,7 @@ class Scan:
     last_ns: int
     raised: int
     devices: Mapping[str, DeviceState]
+    journal: JournalHealth
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -259,6 +262,16 @@ class ClockStep(Signal):
     def read(self, scan: Scan, memory: Memory) -> Reading:
         step = abs((scan.now_ns - scan.last_ns) * 1e-9 - (scan.now_s - scan.last_s)) if scan.last_ns else 0.0
         return Reading(np.array([step]), np.ones(1, bool))
+
+
+class Unwritten(Signal):
+    """1 while the journal of alarms refuses what it is given."""
+
+    def read(self, scan: Scan, memory: Memory) -> Reading:
+        return Reading(np.array([float(scan.journal.failing_since_ns > 0)]), np.ones(1, bool))
+
+    def detail(self, scan: Scan, i: int, memory: Memory) -> str:
+        return scan.journal.error[:LONGEST_ERROR]
 
 
 class Stuck(Column):

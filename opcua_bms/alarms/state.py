@@ -27,7 +27,8 @@ class EngineState:
 
     Per comparator: `on` (debounced), `since_s` (start of the pending change, NaN: none), `watch` (slots of the cells
     that raised it, -1: none). Per word: `on_bits`; per bit condition that waits: `bit_since_s`. Per condition:
-    `active`, `started_s` and `unshelve_s` (sparse, monotonic), `unseen` (not judged since a restart; None: all are).
+    `active`; `started_s`, `unshelve_s`, `repeat_s` (sparse, monotonic); `unseen` (not judged since a restart; None: all
+    are).
     """
 
     conditions: tuple[ConditionState, ...]
@@ -48,6 +49,7 @@ class EngineState:
     bit_since_s: Mapping[int, float] = field(default_factory=lambda: NOTHING)
     started_s: Mapping[int, float] = field(default_factory=lambda: NOTHING)
     unshelve_s: Mapping[int, float] = field(default_factory=lambda: NOTHING)
+    repeat_s: Mapping[int, float] = field(default_factory=lambda: NOTHING)
     disabled: frozenset[int] = frozenset()
     unseen: Bool | None = None
     memory: tuple[Memory, ...] = ()

@@ -44,6 +44,8 @@ class What(StrEnum):
     CLEARED = "cleared"
     LEVEL = "level"
     """still active, at another limit"""
+    REPEATED = "repeated"
+    """still active after its rule's time for that, and told again (Part 9 §5.8.2, ReAlarmTime)"""
     QUALITY = "quality"
     """the source of a retained condition stopped answering (frozen), or answers again"""
     ACKNOWLEDGED = "acknowledged"
@@ -152,6 +154,8 @@ class ConditionInfo:
     """conditions of one cause share a family (the trip beside its limit alarm)"""
     spare: bool = False
     """an unnamed bit of a word: its index and NodeId are reserved, show it once its state has an event_id"""
+    re_alarm_s: float = 0.0
+    """after this time it is told again while it stays active; 0: never"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +237,8 @@ class ConditionState:
     """not empty: the state of a branch, an earlier activation that wants attention, not of the condition itself"""
     branches: tuple[ConditionState, ...] = ()
     """oldest first; a branch has none"""
+    repeats: int = 0
+    """how often this activation was told again"""
 
     @property
     def retain(self) -> bool:

@@ -58,3 +58,7 @@ class JournalHealth:
     unwritten: int = 0
     folded: int = 0
     """of them, those that are gone but for what they led to"""
+
+
+WRITTEN = JournalHealth()
+"""Of a journal that takes what it is given."""

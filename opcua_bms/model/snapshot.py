@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from opcua_bms.model.alarm import ConditionState, Transition
 from opcua_bms.model.image import Image
+from opcua_bms.model.journal import WRITTEN, JournalHealth
 from opcua_bms.model.override import Override
 
 
@@ -18,3 +19,5 @@ class Snapshot:
     transitions: tuple[Transition, ...]
     overrides: tuple[Override, ...] = ()
     """points that engineers forced or took out of service, as of this scan"""
+    journal: JournalHealth = WRITTEN
+    """how writing the alarms to disk goes"""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import structlog
 
 from opcua_bms.alarms.engine import AlarmEngine
+from opcua_bms.alarms.metrics import AlarmMetrics
 from opcua_bms.alarms.state import EngineState
 from opcua_bms.clock import Clock
 from opcua_bms.errors import StorageError
@@ -18,6 +19,8 @@ from opcua_bms.ports import Journal
 
 _log = structlog.get_logger(__name__)
 SAY_AGAIN_S = 60.0
+METRICS = "metrics"
+"""Their key in what is saved with the engine's memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,9 @@ class Backlog:
         self.engine, self._journal, self._clock, self._patience = engine, journal, clock, patience
         self._unwritten: list[Transition] = []
         self._state: EngineState | None = None
+        self.metrics = AlarmMetrics(clock.utc_ns())
+        """of all that was taken over"""
+        self._owes_state = False
         self._folded_conditions: set[int] = set()
         self._writing: asyncio.Future[None] | None = None
         self._in_flight = (0, 0)
@@ -64,13 +70,19 @@ class Backlog:
         return len(self._unwritten) + self.folded
 
     @property
+    def pending(self) -> bool:
+        """Whether there is something to write."""
+        return self._owes_state or self.size > 0
+
+    @property
     def wait_s(self) -> float:
         """Until the next try."""
         return max(self._retry_at_s - self._clock.monotonic(), 0.001)
 
-    def add(self, transitions: Sequence[Transition], state: EngineState) -> None:
-        """Take over what happened; `state` is the engine's after it."""
+    def add(self, transitions: Sequence[Transition], state: EngineState, keep_state: bool = False) -> None:
+        """Take over what happened; `state` is the engine's after it. `keep_state`: write it though nothing did."""
         self._state = state
+        self._owes_state |= keep_state
         self._unwritten += transitions
         writing = self._in_flight[0] if self._writing is not None else 0
         excess = len(self._unwritten) - writing - self._patience.transitions
@@ -90,7 +102,7 @@ class Backlog:
         """Try to bring everything to disk; whether that succeeded."""
         if self.failing_since_s is not None and self._clock.monotonic() < self._retry_at_s:
             return False
-        while self.size:
+        while self.pending:
             if self._writing is None:
                 self._writing = asyncio.ensure_future(self._journal.append(self._batch()))
             patience = self._patience
@@ -123,10 +135,12 @@ class Backlog:
         transitions = tuple(self._unwritten)
         conditions = dict.fromkeys(t.condition for t in transitions) | dict.fromkeys(self._folded_conditions)
         self._in_flight = len(transitions), self.folded
+        self._owes_state = False
+        metrics = self.metrics.to_plain()
 
         def save(everything: bool) -> Saved:
             rows = engine.rows(state) if everything else (engine.row(state, c) for c in conditions)
-            return Saved(engine.header(state), rows)
+            return Saved({**engine.header(state), METRICS: metrics}, rows)
 
         return JournalBatch(transitions, save, self.folded)
 
@@ -137,6 +151,7 @@ class Backlog:
             self._failing_since_ns = self._clock.utc_ns()
         self.failures += 1
         self.error = error
+        self._owes_state = True
         self._retry_at_s = now_s + self._patience.retry_s
         if now_s >= self._say_at_s:
             self._say_at_s = now_s + SAY_AGAIN_S

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 
 from opcua_bms.alarms.engine import AlarmEngine, Stepped, Stepping
+from opcua_bms.alarms.metrics import AlarmMetrics
 from opcua_bms.clock import Clock
 from opcua_bms.model.alarm import ConditionState, Operation, Result
 from opcua_bms.model.image import Image
@@ -18,7 +20,7 @@ from opcua_bms.model.journal import JournalHealth
 from opcua_bms.model.override import NO_OVERRIDES, OverrideTable
 from opcua_bms.model.snapshot import Snapshot
 from opcua_bms.ports import ConditionSink, Journal
-from opcua_bms.runtime.alarm_backlog import Backlog, Patience
+from opcua_bms.runtime.alarm_backlog import METRICS, Backlog, Patience
 from opcua_bms.runtime.alarm_outlet import Change, Outlet
 
 _log = structlog.get_logger(__name__)
@@ -73,22 +75,34 @@ class AlarmDesk:
         return self._outlet.backlog.health
 
     @property
+    def metrics(self) -> AlarmMetrics:
+        """Counts over all lives of the journal, of what has happened by now."""
+        return self._outlet.backlog.metrics
+
+    @property
     def busy(self) -> bool:
         """Whether something waits to be judged or shown."""
         return self._judging is not None or self._outlet.busy
+
+    @property
+    def waiting_s(self) -> float:
+        """For how long the oldest change has been waiting to be shown."""
+        return self._outlet.waiting_s
 
     def add_sink(self, sink: ConditionSink) -> None:
         """Show every change to `sink` too."""
         self._outlet.add_sink(sink)
 
     async def restore(self) -> None:
-        """Go on where the journal ends. StorageError: it is there but cannot be read, or another process has it."""
-        saved = await self.journal.restore()
-    @property
-    def waiting_s(self) -> float:
-        """For how long the oldest change has been waiting to be shown."""
-        return self._outlet.waiting_s
+        """Go on where the journal ends, and see whether it can be written.
 
+        StorageError: it is there but cannot be read, or another process has it.
+        """
+        await self._restore()
+        self._outlet.put(Change((), self._state, keep_state=True))
+
+    async def _restore(self) -> None:
+        saved = await self.journal.restore()
         if saved is None:
             return
         engine, clock, rows = self.engine, self._clock, [dict(row) for row in saved.rows]
@@ -100,6 +114,7 @@ class AlarmDesk:
         # new event ids, even if the last ones of the process before never came to the disk
         self._state = replace(state, seed=os.urandom(8), counter=0)
         self._outlet.shown = state.conditions
+        self._outlet.backlog.metrics = self._metrics_of(saved.header.get(METRICS), state.conditions)
         gone = sorted(row["id"] for row in rows if row["id"] not in engine.index)
         retained = sum(one.retain for one in state.conditions)
         _log.info("alarms_restored", conditions=len(rows) - len(gone), retained=retained)
@@ -122,7 +137,7 @@ class AlarmDesk:
                 self._judging = asyncio.get_running_loop().create_task(self._judge(steps), name="alarm flood")
         if not self.busy:
             self._outlet.shown = self._state.conditions
-        return Snapshot(plant, self._outlet.shown, (), overrides.entries)
+        return Snapshot(plant, self._outlet.shown, (), overrides.entries, self.health)
 
     async def operate(self, operation: Operation) -> Result:
         """Carry out an operator's command between two scans (ports.AlarmOperations)."""
@@ -133,6 +148,20 @@ class AlarmDesk:
             self._behind.append((operation, answer))
             result, done = await answer
         return result if done is None or await done else Result.GOOD_COMPLETES_ASYNCHRONOUSLY
+
+    async def revise(self, pipeline: Judge) -> None:
+        """Judge by another pipeline from the next scan on; its engine has the same conditions (else ValueError)."""
+        while self._judging is not None and not self._judging.done():
+            await asyncio.wait({self._judging})
+        self._state = pipeline.engine.adopt(self._state, self.engine)
+        self._pipeline = pipeline
+        self._outlet.backlog.engine = pipeline.engine
+
+    async def reset_metrics(self, now_ns: int) -> None:
+        """Count from now on; returns when that is on disk, or the disk has refused it."""
+        done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._outlet.put(Change((), self._state, done, keep_state=True, reset_ns=now_ns))
+        await done
 
     async def flush(self, timeout_s: float = 1.0) -> None:
         """Wait until everything was judged, shown and, where the disk takes it, written."""
@@ -150,24 +179,19 @@ class AlarmDesk:
         await self.journal.close()
 
     def _stepping(self, plant: Image) -> Stepping:
-        return self.engine.stepping(self._state, plant, plant.scan.now_s, plant.scan.frozen_ns)
+        return self.engine.stepping(self._state, plant, plant.scan.now_s, plant.scan.frozen_ns, self.health)
+
+    def _metrics_of(self, row: Any, conditions: Sequence[ConditionState]) -> AlarmMetrics:
+        """The counts that were saved; new ones where there are none that make sense."""
+        try:
+            return AlarmMetrics.from_plain(row, conditions)
+        except (KeyError, TypeError, ValueError, AttributeError):
+            metrics = AlarmMetrics(self._clock.utc_ns())
+            metrics.seed(conditions)
+            return metrics
 
     def _take(self, stepped: Stepped) -> None:
         self._state, transitions = stepped
-    async def revise(self, pipeline: Judge) -> None:
-        """Judge by another pipeline from the next scan on; its engine has the same conditions (else ValueError)."""
-        while self._judging is not None and not self._judging.done():
-            await asyncio.wait({self._judging})
-        self._state = pipeline.engine.adopt(self._state, self.engine)
-        self._pipeline = pipeline
-        self._outlet.backlog.engine = pipeline.engine
-
-    async def reset_metrics(self, now_ns: int) -> None:
-        """Count from now on; returns when that is on disk, or the disk has refused it."""
-        done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._outlet.put(Change((), self._state, done, keep_state=True, reset_ns=now_ns))
-        await done
-
         if transitions:
             self._outlet.put(Change(transitions, self._state))
 

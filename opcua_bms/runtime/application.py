@@ -18,7 +18,7 @@ from opcua_bms.model.image import Points as FastPoints
 from opcua_bms.pipeline import Pipeline
 from opcua_bms.ports import ConditionSink, History, Journal, PointSink, Sink
 from opcua_bms.reduce import Reducer
-from opcua_bms.reduce.reducer import ReduceSettings
+from opcua_bms.reduce.settings import ReduceSettings
 from opcua_bms.runtime.alarm_desk import AlarmDesk
 from opcua_bms.runtime.freshness import Freshness
 from opcua_bms.runtime.override_desk import OverrideDesk
@@ -26,6 +26,7 @@ from opcua_bms.runtime.override_store import OverrideStore
 from opcua_bms.runtime.plant import Plant
 from opcua_bms.runtime.ports import ensure_free
 from opcua_bms.runtime.source import LiveSource, Source
+from opcua_bms.server.alarm_metrics import KeptMetrics
 from opcua_bms.server.app import BmsServer, build_server
 from opcua_bms.server.app import Plant as ServedPlant
 from opcua_bms.ua.settings import ServerSettings
@@ -124,6 +125,7 @@ class Application:
             history=self.history,
             journal=self.alarms.journal,
             points=self.overrides,
+            metrics=KeptMetrics(self.alarms.metrics.copy(self.alarms.conditions), self.alarms.reset_metrics),
         )
         server.publish_conditions(self.alarms.conditions, ())
         await server.start()

@@ -12,6 +12,7 @@ from asyncua.server.address_space import AttributeValue
 from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.object_ids import ObjectIds
 
+from opcua_bms.alarms.metrics import AlarmMetrics
 from opcua_bms.infomodel.members import WordLabels
 from opcua_bms.infomodel.plan import instance_plan
 from opcua_bms.infomodel.types import NAMESPACE_URI, NODE_IDS_FILE, NODESET_FILE
@@ -23,7 +24,7 @@ from opcua_bms.model.topology import Topology
 from opcua_bms.ports import AlarmOperations, History, Journal, PointOverrides
 from opcua_bms.resources import nodeset_bytes
 from opcua_bms.server import diagnostics, overrides
-from opcua_bms.server.alarm_metrics import AlarmMetrics, ResetMetrics, metrics_family
+from opcua_bms.server.alarm_metrics import KeptMetrics, ResetMetrics, metrics_family
 from opcua_bms.server.alarm_summary import AlarmSummary
 from opcua_bms.server.conditions import ConditionBook
 from opcua_bms.server.health import HealthBook
@@ -90,11 +91,11 @@ class BmsServer:
         """Show conditions that changed between two scans, and send the events of what led to them."""
         self.publisher.publish_conditions(conditions, transitions)
 
-    @property
     def revise(self, infos: Sequence[ConditionInfo], max_shelving_s: float) -> None:
         """Show other limits and severities of the same conditions."""
         self.conditions.revise(infos, max_shelving_s)
 
+    @property
     def endpoint_url(self) -> str:
         """Where clients connect; with the real port once started."""
         return self.ua.endpoint_url
@@ -121,6 +122,7 @@ async def build_server(
     history: History | None = None,
     journal: Journal | None = None,
     points: PointOverrides | None = None,
+    metrics: KeptMetrics | None = None,
 ) -> BmsServer:
     """A server that is ready to start; `operations` carries out what operators ask of conditions.
 
@@ -128,7 +130,7 @@ async def build_server(
     points and take them out of service.
     """
     with _uncollected():
-        return await _build(settings, plant, wiring, operations, history, journal, points)
+        return await _build(settings, plant, wiring, operations, history, journal, points, metrics)
 
 
 @contextmanager
@@ -151,6 +153,7 @@ async def _build(
     history: History | None,
     journal: Journal | None,
     points: PointOverrides | None,
+    kept_metrics: KeptMetrics | None,
 ) -> BmsServer:
     server = UaServer(settings, wiring)
     await server.init()
@@ -185,7 +188,7 @@ async def _build(
     builder = SpaceBuilder(plan, layout, names, kept, plant.started_ns, configurations, journal is not None, more)
     families = builder.families()
     families += conditions.families(lambda node: _value_of(server, node))
-    metrics = AlarmMetrics(plant.started_ns)
+    metrics = AlarmMetrics(plant.started_ns) if kept_metrics is None else kept_metrics.so_far
     families.append(metrics_family(metrics, now_ns, names))
     space = server.attach(store, families, site, NOTIFIERS)
     events = server.iserver.subscription_service
@@ -203,7 +206,7 @@ async def _build(
 
     publisher.on_first = begin
     ConditionServices(server.iserver, PlantConditions(conditions, operations))
-    reset = ResetMetrics(metrics, now_ns, names)
+    reset = ResetMetrics(metrics, now_ns, names, kept_metrics)
     server.iserver.method_service.bind(standard(ObjectIds.AlarmMetricsType_Reset), reset.call)
     for method, handler in overrides.OverrideMethods(points, names).handlers():
         server.iserver.method_service.bind(method, handler)

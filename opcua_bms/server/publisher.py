@@ -91,8 +91,11 @@ class Publisher:
                 self.on_transition(transition)
 
     def service_level(self) -> int:
-        """255 while every device answers, below 200 while some do not, 1 without any data."""
-        return NO_DATA if self.latest is None else service_level(self.latest.plant)
+        """255 while all is well, below 200 while devices do not answer or alarms are not on disk, 1 without any data."""
+        if self.latest is None:
+            return NO_DATA
+        level = service_level(self.latest.plant)
+        return min(level, MOST_DEGRADED) if self.latest.journal.failing_since_ns else level
 
 
 def service_level(plant: Image) -> int:

@@ -16,7 +16,7 @@ from opcua_bms.clock import SystemClock
 from opcua_bms.journal import MemoryJournal
 from opcua_bms.model.alarm import Command, ConditionState, Result, Shelving, Transition, What
 from opcua_bms.model.image import Image
-from opcua_bms.model.journal import JournalBatch, JournalHealth, Saved
+from opcua_bms.model.journal import WRITTEN, JournalBatch, JournalHealth, Saved
 from opcua_bms.runtime.alarm_backlog import Patience
 from opcua_bms.runtime.alarm_desk import AlarmDesk
 
@@ -234,12 +234,14 @@ async def test_a_mistake_in_the_engine_ends_the_program_and_not_the_alarms_alone
     class Broken(AlarmEngine):
         broken = False
 
-        def stepping(self, state: EngineState, image: Image, now_s: float, now_ns: int) -> Stepping:
+        def stepping(
+            self, state: EngineState, image: Image, now_s: float, now_ns: int, journal: JournalHealth = WRITTEN
+        ) -> Stepping:
             for _ in range(10):
                 yield
             if self.broken:
                 raise ZeroDivisionError
-            return (yield from super().stepping(state, image, now_s, now_ns))
+            return (yield from super().stepping(state, image, now_s, now_ns, journal))
 
     site = DeskPlant(MemoryJournal())
     plant = site.plant
