@@ -65,6 +65,7 @@ STANDARD_TYPES = {
     "AnalogUnitRangeType": 17570,
     "OptionSetType": 11487,
     "AlarmConditionType": 2915,
+    "AlarmGroupType": 16405,
     "AlarmMetricsType": 17279,
     "ExclusiveLimitAlarmType": 9341,
     "OffNormalAlarmType": 10637,
@@ -209,9 +210,7 @@ class Writer:
                 "standard": "yes",
             }
             element = self.node("UAVariable", list_id, name, f"What {method.name} takes or gives.", attributes)
-            _references(
-                element, ("HasTypeDefinition", True, "i=68"), mandatory, ("HasProperty", False, node_id)
-            )
+            _references(element, ("HasTypeDefinition", True, "i=68"), mandatory, ("HasProperty", False, node_id))
             _arguments(ET.SubElement(element, "Value"), arguments)
 
     def row_id(self, owner: str, row: Row) -> str:

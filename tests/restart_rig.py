@@ -147,6 +147,13 @@ class Client:
             await asyncio.sleep(PERIOD_S / 5)
         raise AssertionError(f"shown {sorted(active)}, true {sorted(on)}")
 
+    async def followed(self, row: Row) -> None:
+        """Wait for an event of the same condition after this one."""
+        async with asyncio.timeout(15):
+            while {name(r): r["EventId"] for r in self.here}.get(name(row), row["EventId"]) == row["EventId"]:
+                self._news.clear()
+                await self._news.wait()
+
     async def acknowledge(self, row: Row) -> int:
         """The StatusCode."""
         return await self.call(name(row), O.AcknowledgeableConditionType_Acknowledge, *event_and(row["EventId"]))

@@ -83,12 +83,21 @@ SUMMARY = (
 )
 """What the Alarms of an object say in short; HighestSeverity is 0 where nothing is active."""
 
+FIRST_IN_GROUP = Row(
+    "FirstInGroup",
+    "The conditions of this object as a group: its members, of which FirstInGroupFlag marks the first of a burst.",
+    type="AlarmGroupType",
+    standard=True,
+)
+"""Part 9 §5.8.2: one group per object that has alarms."""
+
 ALARM_SUMMARY = ObjectTypeDeclaration(
     "AlarmSummaryType",
     "FolderType",
     "The alarm conditions of an object, and how many of them want attention.",
     (
         *SUMMARY,
+        FIRST_IN_GROUP,
         Row(
             "Metrics", "How often and for how long there have been alarms.", type="AlarmMetricsType", rule=Rule.OPTIONAL
         ),

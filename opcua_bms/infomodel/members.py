@@ -9,7 +9,7 @@ from types import MappingProxyType
 from opcua_bms.infomodel import objects as o
 from opcua_bms.infomodel import overrides
 from opcua_bms.infomodel import table as t
-from opcua_bms.infomodel.conditions import SUMMARY
+from opcua_bms.infomodel.conditions import FIRST_IN_GROUP, SUMMARY
 from opcua_bms.infomodel.declare import Face, Row, Rule, with_units
 from opcua_bms.infomodel.types import OPTION_SET_VALUES
 from opcua_bms.model.layout import Scope
@@ -48,7 +48,7 @@ def _all(scope: Scope) -> tuple[Row, ...]:
         rows += _without_placeholders(_below("Diagnostics", o.SCAN_DIAGNOSTICS.rows))
         rows += _below(overrides.PATH, overrides.OVERRIDES.rows)
     if scope in ALARM_SOURCES:
-        rows += _below("Alarms", SUMMARY)
+        rows += _below("Alarms", (*SUMMARY, FIRST_IN_GROUP))
     if scope is Scope.STACK:
         rows += _below("Container", o.CONTAINER_ROWS)
     return rows

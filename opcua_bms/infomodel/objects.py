@@ -219,6 +219,9 @@ SCAN_DIAGNOSTICS = ObjectTypeDeclaration(
         t.analog("ScanPeriod", "s", u.DURATION, "Time from scan to scan as configured."),
         t.analog("ScanDuration", "s", u.DURATION, "Time that the last scan took."),
         t.analog("ScanLateness", "s", u.DURATION, "How late the last scan was against its schedule."),
+        t.plain("JournalFailingSince", "DateTime", "Since when alarms cannot be written to disk; null: they can."),
+        t.plain("JournalError", "String", "Why alarms cannot be written; empty: they can."),
+        t.plain("JournalUnwritten", "UInt32", "Changes of alarms that are in memory alone."),
         t.child("<Device>", "DeviceDiagnosticsType", "A device that is read."),
     ),
 )

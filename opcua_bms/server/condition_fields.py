@@ -61,6 +61,11 @@ def latches(info: ConditionInfo) -> bool:
     return info.latched
 
 
+def repeats(info: ConditionInfo) -> bool:
+    """What only conditions have that are told again while they stay."""
+    return info.re_alarm_s > 0
+
+
 @dataclass(frozen=True, slots=True)
 class Field:
     """One field: `path` below the condition, encoding, BrowseName of its data type, what it says, how it is got.
@@ -91,6 +96,7 @@ class Field:
 _OF_STATE = {
     *("Quality", "AckedState", "ConfirmedState", "ActiveState", "SuppressedState", "OutOfServiceState"),
     *("SilenceState", "LatchedState", "SuppressedOrShelved", "ShelvingState", "LimitState"),
+    *("FirstInGroupFlag", "ReAlarmRepeatCount"),
     *("Value", "Limit", "ActiveDuration", "FirstOut", "Latched", "SuppressedBy"),
 }
 _LEVELS = {
@@ -285,6 +291,15 @@ def _alarm() -> Iterator[Field]:
     yield Field("ShelvingState.UnshelveTime", V.Double, "Duration", "Time until unshelved, in ms.", _unshelve_ms)
     longest = "Longest time that the condition can be shelved for, in ms."
     yield Field("MaxTimeShelved", V.Double, "Duration", longest, lambda n: n.facts.max_shelving_s * 1e3)
+    first = _flag(
+        "FirstInGroupFlag", "True for the first condition of a burst of its object.", lambda n: n.state.first_out
+    )
+    yield replace(first, type="BaseDataVariableType")
+    again = "After this time the condition is told again while it stays active, in ms."
+    every = Field("ReAlarmTime", V.Double, "Duration", again, lambda n: n.facts.info.re_alarm_s * 1e3)
+    yield replace(every, needs=repeats)
+    count = Field("ReAlarmRepeatCount", V.Int16, "Int16", "How often it was told again.", lambda n: n.state.repeats)
+    yield replace(count, type="BaseDataVariableType", needs=repeats)
 
 
 def _limit_or_normal() -> Iterator[Field]:

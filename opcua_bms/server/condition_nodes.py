@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from asyncua import ua
 from asyncua.ua.object_ids import ObjectIds as Ids
 
+from opcua_bms.infomodel.conditions import FIRST_IN_GROUP
 from opcua_bms.infomodel.plan import ConditionFamily
 from opcua_bms.model.alarm import ConditionInfo
 from opcua_bms.server.condition_fields import ALL_FIELDS, Field, Needs, always, is_limit, latches
@@ -15,6 +16,7 @@ from opcua_bms.server.space import HAS_COMPONENT, HAS_PROPERTY
 from opcua_bms.ua.space.blueprint import Blueprint, Computed, Constant, Family, Link, Member, Named
 
 HAS_CONDITION = standard(Ids.HasCondition)
+ALARM_GROUP_MEMBER = standard(Ids.AlarmGroupMember)
 Read = Callable[[Field, int], ua.DataValue]
 """(field, engine's index of the condition) → its value now."""
 Arguments = Callable[[ua.NodeId], ua.DataValue | None]
@@ -87,7 +89,11 @@ def condition_family(
             plan.labels,
             (lambda k: not spare[k] or happened(indices[k])) if any(spare) else None,
         ),
-        links=(Link(HAS_COMPONENT, "Alarms"), Link(HAS_CONDITION)),
+        links=(
+            Link(HAS_COMPONENT, "Alarms"),
+            Link(HAS_CONDITION),
+            Link(ALARM_GROUP_MEMBER, f"Alarms.{FIRST_IN_GROUP.path}"),
+        ),
         parent=plan.parent.value,
         root_namespace=names.site,
     )

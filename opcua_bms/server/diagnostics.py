@@ -11,6 +11,7 @@ from asyncua import ua
 from opcua_bms.infomodel.plan import DEVICE
 from opcua_bms.infomodel.types import DEVICE_STATES
 from opcua_bms.model.image import BlockHealth, DeviceHealth, ScanInfo
+from opcua_bms.model.journal import JournalHealth
 from opcua_bms.model.layout import Scope
 from opcua_bms.model.quality import STATUS_CODE, Quality
 from opcua_bms.model.snapshot import Snapshot
@@ -34,6 +35,11 @@ _SCAN: tuple[tuple[str, ua.VariantType, Callable[[ScanInfo], Any]], ...] = (
     ("ScanPeriod", V.Double, lambda s: s.period_s),
     ("ScanDuration", V.Double, lambda s: s.duration_s),
     ("ScanLateness", V.Double, lambda s: s.lateness_s),
+)
+_JOURNAL: tuple[tuple[str, ua.VariantType, Callable[[JournalHealth], Any]], ...] = (
+    ("JournalFailingSince", V.DateTime, lambda j: moment(j.failing_since_ns)),
+    ("JournalError", V.String, lambda j: j.error),
+    ("JournalUnwritten", V.UInt32, lambda j: j.unwritten),
 )
 _DEVICE: tuple[tuple[str, ua.VariantType, Callable[[DeviceHealth], Any]], ...] = (
     ("State", V.Int32, lambda d: DEVICE_STATES.index(d.state)),
@@ -67,14 +73,20 @@ _UNKNOWN = int(STATUS_CODE[Quality.NOT_SUPPORTED])
 def readers(snapshot: Callable[[], Snapshot | None]) -> dict[tuple[str, str], Callable[[int], ua.DataValue]]:
     """Readers of every diagnostic value, by family and member."""
 
-    def of_scan(vtype: ua.VariantType, get: Callable[[ScanInfo], Any]) -> Callable[[int], ua.DataValue]:
+    def of_snapshot(vtype: ua.VariantType, get: Callable[[Snapshot], Any]) -> Callable[[int], ua.DataValue]:
         def read(_: int) -> ua.DataValue:
             last = snapshot()
             if last is None:
                 return data_value(None, vtype, 0, _WAITING)
-            return data_value(get(last.plant.scan), vtype, last.plant.scan.frozen_ns)
+            return data_value(get(last), vtype, last.plant.scan.frozen_ns)
 
         return read
+
+    def of_scan(vtype: ua.VariantType, get: Callable[[ScanInfo], Any]) -> Callable[[int], ua.DataValue]:
+        return of_snapshot(vtype, lambda last: get(last.plant.scan))
+
+    def of_journal(vtype: ua.VariantType, get: Callable[[JournalHealth], Any]) -> Callable[[int], ua.DataValue]:
+        return of_snapshot(vtype, lambda last: get(last.journal))
 
     def of_device(vtype: ua.VariantType, get: Callable[[DeviceHealth], Any]) -> Callable[[int], ua.DataValue]:
         def read(device: int) -> ua.DataValue:
@@ -88,5 +100,6 @@ def readers(snapshot: Callable[[], Snapshot | None]) -> dict[tuple[str, str], Ca
         return read
 
     out = {(Scope.BMS.value, f"Diagnostics.{name}"): of_scan(vtype, get) for name, vtype, get in _SCAN}
+    out |= {(Scope.BMS.value, f"Diagnostics.{name}"): of_journal(vtype, get) for name, vtype, get in _JOURNAL}
     out |= {(DEVICE, name): of_device(vtype, get) for name, vtype, get in _DEVICE}
     return out

@@ -91,7 +91,7 @@ class Publisher:
                 self.on_transition(transition)
 
     def service_level(self) -> int:
-        """255 while all is well, below 200 while devices do not answer or alarms are not on disk, 1 without any data."""
+        """255 while all is well, below 200 while devices do not answer or alarms are not on disk, 1 without data."""
         if self.latest is None:
             return NO_DATA
         level = service_level(self.latest.plant)

@@ -9,6 +9,7 @@ from alarm_desk_rig import QUIET, DeskPlant, Disk, turn
 
 from opcua_bms.alarms.metrics import AlarmMetrics
 from opcua_bms.model.alarm import Command, Result, What
+from opcua_bms.model.journal import Saved
 from opcua_bms.runtime.alarm_backlog import Patience
 from opcua_bms.server.publisher import MOST_DEGRADED, Publisher
 from opcua_bms.ua.store import ValueStore
@@ -146,7 +147,7 @@ async def test_counts_that_make_no_sense_begin_anew() -> None:
 
         class Old(Disk):
             async def restore(self) -> Any:
-                return type(saved)(header, rows)  # noqa: B023 - used within this turn of the loop
+                return Saved(header, rows)  # noqa: B023 - used within this turn of the loop
 
         again = DeskPlant(Old())
         again.plant.now_ns = site.plant.now_ns
