@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 
+from opcua_bms.model.columns import ABOVE_STATISTICS, CLUSTER_STATISTICS
 from opcua_bms.model.topology import Topology
 
 
@@ -142,6 +143,9 @@ def _definitions() -> list[tuple[str, Scope, Kind, str]]:
             out.append((f"reported.{name}", scope, Kind.NUMBER, unit))
             if name.count(".") == 1:
                 out.append((f"disagreement.{name}", scope, Kind.NUMBER, ""))
+    for scope in scopes[:2]:
+        out += [(f"{scope}.{n}", scope, Kind.NUMBER, u) for n, u in ABOVE_STATISTICS]
+    out += [(f"cluster.{n}", Scope.CLUSTER, Kind.NUMBER, u) for n, u in CLUSTER_STATISTICS]
     out += [(f"bms.{n}", Scope.BMS, Kind.WORD, "") for n in _BMS_WORDS]
     out += [(f"container.{n}", Scope.STACK, Kind.WORD, "") for n in _CONTAINER_WORDS]
     out += [(f"cluster.{n}", Scope.CLUSTER, Kind.WORD, "") for n in _CLUSTER_WORDS]

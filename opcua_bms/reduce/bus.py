@@ -22,9 +22,10 @@ class Bus:
 
     def __init__(self, topology: Topology, layout: Layout, bound: Bool) -> None:
         self._layout = layout
-        self._weights = np.array(
+        self.weights = np.array(
             [max(c.series * c.parallel, sum(p.cells for p in c.packs), 1) for c in topology.clusters], float
         )
+        """float64[n_clusters]: nominal number of cells, which a cluster's energy goes with"""
         self._missing = {
             name: not bound[layout[f"bms.{name}"].start]
             for name in (
@@ -51,14 +52,14 @@ class Bus:
         else:
             unknown = np.zeros(present.shape, bool)
         if self._missing["bus_voltage"]:
-            self._aggregate(image, "bus_voltage", "voltage", connected, unknown, np.ones_like(self._weights))
+            self._aggregate(image, "bus_voltage", "voltage", connected, unknown, np.ones_like(self.weights))
         if self._missing["bus_current"]:
             self._aggregate(image, "bus_current", "current", connected, unknown, None)
         if self._missing["power"]:
             self._power(image)
         for name in ("state_of_charge", "state_of_health"):
             if self._missing[name]:
-                self._aggregate(image, name, name, present, np.zeros(present.shape, bool), self._weights)
+                self._aggregate(image, name, name, present, np.zeros(present.shape, bool), self.weights)
         for name, given in self._cluster_words.items():
             if given and self._missing[name]:
                 self._or(image, name, present)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -13,7 +12,10 @@ from opcua_bms.model.quality import IS_USABLE, Quality
 from opcua_bms.model.topology import IntArray, Topology
 from opcua_bms.reduce import statistics as st
 from opcua_bms.reduce import tables as tb
+from opcua_bms.reduce.above import AboveStatistics
 from opcua_bms.reduce.bus import Bus
+from opcua_bms.reduce.clusters import ClusterStatistics
+from opcua_bms.reduce.settings import ReduceSettings
 
 _ELEMENTS = {"voltage": "cell.voltage", "temperature": "sensor.temperature"}
 _SIGNS = np.array([[[1.0], [1.0], [-1.0], [-1.0]]])
@@ -24,14 +26,6 @@ _SCOPES = (Scope.PACK, Scope.CLUSTER, Scope.STACK, Scope.BMS)
 def _twice(offsets: IntArray) -> IntArray:
     """Offsets of the groups of both quantities, laid side by side."""
     return np.concatenate((offsets, offsets[1:] + offsets[-1]))
-
-
-@dataclass(frozen=True, slots=True)
-class ReduceSettings:
-    """When an aggregate over fewer readings is still good (share of all) and when it is bad."""
-
-    required_share: float = 1.0
-    least_share: float = 0.0
 
 
 class Reducer:
@@ -80,6 +74,8 @@ class Reducer:
         self._cluster_starts = tb.scope_starts(layout, Scope.CLUSTER)
         self._pack_starts = tb.scope_starts(layout, Scope.PACK)
         self._bus = Bus(topology, layout, bound)
+        self._of_clusters = ClusterStatistics(t, layout, self._folds[Scope.CLUSTER], self._settings)
+        self._above = AboveStatistics(t, layout, self._bus.weights)
         self._zero_rule = [
             layout[f"reported.cluster.{name}"].start
             for name in ("voltage", *(f"{r}_cell_voltage{p}" for r in EXTREMA for p in ("", ".pack_index")))
@@ -121,6 +117,7 @@ class Reducer:
         self._take_over(out)
         self._bus.complete(out)
         self._mark_absent(out, absent)
+        self._above.complete(out)
         self._installed(out, absent)
         self._age(out)
         self._compare(out)
@@ -156,10 +153,12 @@ class Reducer:
 
     def _statistics(self, image: Image) -> None:
         level = st.join(*(self._packs(image, quantity) for quantity in _ELEMENTS))
+        packs = level
         for scope in _SCOPES:
             if scope in self._folds:
                 level = st.fold(level, self._folds[scope])
             if scope is Scope.CLUSTER:
+                self._of_clusters.complete(image, packs, level)
                 for half, quantity in enumerate(_ELEMENTS):
                     self._insert_reported(image, quantity, level, half * self._topology.n_clusters)
             self._write(image, scope, level)

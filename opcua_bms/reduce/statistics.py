@@ -222,3 +222,14 @@ def grade(level: Level, least_share: float = 0.0, required_share: float = 1.0) -
     out[(valid == 0) & IS_USABLE[out]] = Quality.INSUFFICIENT  # NaN that nobody graded
     out[total == 0] = Quality.NOT_SUPPORTED
     return out
+
+
+def grade_good(good: I64, total: F64, low: U8, high: U8, least_share: float, required_share: float) -> U8:
+    """Quality uint8[g] of statistics that only good readings enter; low and high as in Level."""
+    share = good / np.maximum(total, 1.0)
+    out = np.where(share >= required_share, Quality.GOOD, Quality.SUBNORMAL).astype(np.uint8)
+    out[(good == 0) | (share < least_share)] = Quality.INSUFFICIENT
+    uniform = (low == high) & (good == 0) & ~IS_USABLE[np.minimum(low, len(IS_USABLE) - 1)]
+    out = np.where(uniform & (total > 0), low, out).astype(np.uint8)
+    out[total == 0] = Quality.NOT_SUPPORTED
+    return out

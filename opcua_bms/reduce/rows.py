@@ -1,0 +1,101 @@
+"""The readings of one quantity as a padded matrix, a row per cluster: what of them is good, and their extremes."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from opcua_bms.model.image import Image
+from opcua_bms.model.layout import Layout
+from opcua_bms.model.quality import IS_GOOD, Quality
+from opcua_bms.model.topology import IntArray, Topology
+from opcua_bms.reduce.robust import F32, F64
+from opcua_bms.reduce.statistics import Grid
+
+CENTRES = {"voltage": 3.3, "temperature": 25.0}
+"""V, °C: float32 keeps distances from them to far below a raw step."""
+RAILS = {"voltage": (0.0, 5.0), "temperature": (-40.0, 125.0)}
+"""V, °C: at or beyond these an input says that nothing is connected, in whatever quality the device gives it."""
+DIGITS = {"voltage": 5, "temperature": 4}
+_ELEMENTS = {"voltage": "cell.voltage", "temperature": "sensor.temperature"}
+
+
+class Rows:
+    """One quantity of all clusters; `take` reads a scan.
+
+    After `take`: `deviation` float32[g, w], reading less centre, NaN where it is not good; `whole`: nothing is NaN;
+    `counts` int64[g] good readings; `low_at`, `high_at` int64[g] columns of the extremes, `low`, `high` float64[g]
+    their deviations (+∞, −∞: none); `off_count` and `off_at` int64[g]: sensors off, and the column of the first.
+    """
+
+    def __init__(self, topology: Topology, layout: Layout, quantity: str) -> None:
+        t = topology
+        cells = quantity == "voltage"
+        offsets, packs = (t.cluster_cells, t.pack_cells) if cells else (t.cluster_sensors, t.pack_sensors)
+        self.quantity = quantity
+        self.slots = layout[_ELEMENTS[quantity]].slots
+        self.grid = Grid.of(offsets)
+        self.shape = self.grid.shape
+        self.groups, self.width = self.shape
+        self.centre = CENTRES[quantity]
+        sizes = np.diff(packs)
+        pack = np.repeat(np.arange(t.n_packs), sizes)
+        self._numbers = np.stack((t.pack_number[pack], np.arange(pack.size) - packs[pack] + 1))
+        self._first = offsets[:-1]
+        self._starts = np.arange(self.groups) * self.width
+        pairs = np.append(pack[1:] == pack[:-1], False) if pack.size else np.zeros(0, bool)
+        self.pairs = np.asarray(self.grid.take(pairs, 0.0), bool)
+        """bool[g, w]: the reading to the right is of the same pack"""
+        self.deviation: F32 = np.zeros(self.shape, np.float32)
+        self.work: F32 = np.zeros(self.shape, np.float32)
+        """scratch: at the design load, memory that is touched anew costs more than the arithmetic"""
+        self.whole = False
+        self.counts: IntArray = np.zeros(self.groups, np.int64)
+        self.low_at = self.high_at = self.off_count = self.off_at = np.zeros(self.groups, np.int64)
+        self.low: F64 = np.full(self.groups, np.inf)
+        self.high: F64 = np.full(self.groups, -np.inf)
+
+    def take(self, image: Image) -> None:
+        """Read the scan."""
+        if not self.width or not self.groups:
+            return
+        quality = image.quality[self.slots]
+        matrix = np.asarray(self.grid.take(image.values[self.slots], np.nan))
+        np.subtract(matrix, self.centre, out=self.deviation, casting="same_kind")
+        self.whole = self.grid.real is None and not quality.any() and bool(np.isfinite(self.deviation.sum()))
+        if self.whole:
+            self.counts = np.full(self.groups, self.width)
+            low = high = self.deviation
+        else:
+            good = np.asarray(self.grid.take(IS_GOOD[quality], 0.0), bool) & np.isfinite(self.deviation)
+            np.copyto(self.deviation, np.nan, where=~good)
+            self.counts = good.sum(axis=1)
+            low, high = np.where(good, self.deviation, np.inf), np.where(good, self.deviation, -np.inf)
+        self.low_at, self.high_at = low.argmin(axis=1), high.argmax(axis=1)
+        self.low = self.at(low, self.low_at)
+        self.high = self.at(high, self.high_at)
+        self._off(quality)
+
+    def _off(self, quality: npt.NDArray[np.uint8]) -> None:
+        """Sensors that say that they failed, and good readings at a rail."""
+        bottom, top = (rail - self.centre for rail in RAILS[self.quantity])
+        near = bool((self.low <= bottom + 1e-6).any() or (self.high >= top - 1e-6).any())
+        if self.whole and not near:
+            self.off_count = np.zeros(self.groups, np.int64)
+            return
+        off = np.asarray(self.grid.take(quality == Quality.SENSOR_FAILURE, 0.0), bool)
+        if near:
+            off = off | (self.deviation <= bottom + 1e-6) | (self.deviation >= top - 1e-6)
+        self.off_count, self.off_at = off.sum(axis=1), off.argmax(axis=1)
+
+    def at(self, of: F32, columns: IntArray) -> F64:
+        """What a matrix of this shape has in these columns int64[…, g]."""
+        values: F64 = of.reshape(-1)[self._starts + columns].astype(np.float64)
+        return values
+
+    def place(self, columns: IntArray) -> IntArray:
+        """Numbers of the pack and of the cell (sensor), int64[2, …, g], in these columns int64[…, g]; 0: none."""
+        if not self._numbers.size:
+            return np.zeros((2, *columns.shape), np.int64)
+        numbers: IntArray = self._numbers[:, np.minimum(self._first + columns, self._numbers.shape[1] - 1)]
+        return numbers

@@ -1,0 +1,141 @@
+"""What must be remembered from scan to scan: averaged scores, samples of a window, cells that stay extreme.
+
+A gap, a step back of the clock or a start forgets everything; a reading that is not good forgets what was known of it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+
+from opcua_bms.model.image import ScanInfo
+from opcua_bms.model.topology import IntArray
+from opcua_bms.reduce.robust import F32, F64
+from opcua_bms.reduce.rows import Rows
+
+SAMPLES_PER_WINDOW = 12
+HIGHEST_SCORE = 1000.0
+"""More is remembered of no reading, so that garbage is forgotten within a few of its times."""
+GAP_PERIODS, GAP_S = 3.0, 5.0
+
+
+class Pace:
+    """How much time went by since the last scan."""
+
+    def __init__(self) -> None:
+        self._last_s = np.nan
+
+    def step(self, scan: ScanInfo) -> float | None:
+        """Seconds since the last scan; None: too many or none that make sense, what was remembered is worthless."""
+        step_s, self._last_s = scan.now_s - self._last_s, scan.now_s
+        return step_s if 0.0 <= step_s <= GAP_PERIODS * scan.period_s + GAP_S else None
+
+
+class Scores:
+    """Distance of each reading from the median of its cluster, in robust standard deviations, averaged over time."""
+
+    def __init__(self, rows: Rows, time_s: float, limit: float) -> None:
+        self._time_s, self._limit = time_s, limit
+        self._mean: F32 = np.zeros(rows.shape, np.float32)
+
+    def reset(self) -> None:
+        self._mean.fill(0.0)
+
+    def step(self, rows: Rows, median: F64, scale: F64, step_s: float) -> tuple[F64, IntArray, IntArray]:
+        """Worst score (signed) float64[g], its column, and how many readings are beyond the limit, int64[g].
+
+        `median` and `scale` float64[g] of the deviations; without a good reading the score is 0.
+        """
+        if not rows.width:
+            none = np.zeros(rows.groups, np.int64)
+            return np.zeros(rows.groups), none, none
+        share = 1.0 if self._time_s <= 0 else 1.0 - np.exp(-step_s / self._time_s)
+        mean, work = self._mean, rows.work
+        np.subtract(rows.deviation, median.astype(np.float32)[:, None], out=work)
+        work *= (share / scale).astype(np.float32)[:, None]
+        mean *= np.float32(1.0 - share)
+        mean += work
+        if not rows.whole:
+            np.copyto(mean, 0.0, where=np.isnan(mean))
+        np.abs(mean, out=work)
+        worst_at = work.argmax(axis=1)
+        if (rows.at(work, worst_at) > HIGHEST_SCORE).any():
+            np.clip(mean, -HIGHEST_SCORE, HIGHEST_SCORE, out=mean)
+            np.abs(mean, out=work)
+        worst = rows.at(mean, worst_at)
+        count = np.zeros(rows.groups, np.int64)
+        beyond = np.flatnonzero(np.abs(worst) > self._limit)
+        if beyond.size:
+            count[beyond] = np.count_nonzero(work[beyond] > self._limit, axis=1)
+        return worst, worst_at, count
+
+
+class Changes:
+    """The reading of each cluster that changed fastest over a window."""
+
+    def __init__(self, window_s: float) -> None:
+        self._window_s = window_s
+        self._samples: deque[tuple[float, F32, bool]] = deque()
+
+    def reset(self) -> None:
+        self._samples.clear()
+
+    def step(self, rows: Rows, now_s: float) -> tuple[F64, IntArray]:
+        """Change per minute (signed) float64[g] and its column; NaN before the window is over and where none is good.
+
+        Only readings that are good at both ends count.
+        """
+        samples, spare = self._samples, None
+        while len(samples) > 1 and now_s - samples[1][0] >= self._window_s - 1e-6:
+            spare = samples.popleft()[1]
+        if not samples or now_s - samples[-1][0] >= self._window_s / SAMPLES_PER_WINDOW - 1e-6:
+            kept = np.empty_like(rows.deviation) if spare is None else spare
+            kept[:] = rows.deviation
+            samples.append((now_s, kept, rows.whole))
+        then_s, before, whole = samples[0]
+        age_s = now_s - then_s
+        nothing = np.full(rows.groups, np.nan), np.zeros(rows.groups, np.int64)
+        if age_s < self._window_s - 1e-6 or age_s <= 0 or not rows.width:
+            return nothing
+        change = np.subtract(rows.deviation, before, out=rows.work)
+        np.abs(change, out=change)
+        if not (whole and rows.whole):
+            np.copyto(change, -1.0, where=np.isnan(change))
+        at = change.argmax(axis=1)
+        return (rows.at(rows.deviation, at) - rows.at(before, at)) * (60.0 / age_s), at
+
+
+class Held:
+    """The cell that stays the lowest (or, with `sign` −1, the highest) of its cluster, and since when.
+
+    It stays until another is beyond it by more than the hysteresis, or until it is not good any more; float64
+    arithmetic on [2, g]: lowest, highest.
+    """
+
+    def __init__(self, groups: int, hysteresis: float) -> None:
+        self._hysteresis = hysteresis
+        self._at = np.full((2, groups), -1, np.int64)
+        self._since_s = np.full((2, groups), np.nan)
+
+    def reset(self) -> None:
+        self._at.fill(-1)
+
+    def step(self, rows: Rows, now_s: float) -> tuple[F64, IntArray, F64]:
+        """Deviation, column and duration in s, each [2, g]; −1 and NaN where no reading is good."""
+        challenger = np.stack((rows.low, -rows.high))
+        challenger_at = np.stack((rows.low_at, rows.high_at))
+        holds = self._at >= 0
+        if rows.width:
+            value = rows.at(rows.deviation, np.maximum(self._at, 0))
+            value[1] *= -1.0
+        else:
+            value = challenger
+        holds &= value <= challenger + self._hysteresis  # False for NaN: it is not good any more
+        none = ~np.isfinite(challenger)
+        self._since_s = np.where(holds, self._since_s, now_s)
+        self._at = np.where(none, -1, np.where(holds, self._at, challenger_at))
+        value = np.where(holds, value, challenger)
+        value[1] *= -1.0
+        value[none] = np.nan
+        return value, self._at, np.where(none, np.nan, now_s - self._since_s)
