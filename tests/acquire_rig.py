@@ -115,7 +115,7 @@ class Album(list[Image]):
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait for a condition on the images, twenty seconds at most."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not condition():
                 self._more.clear()
                 await self._more.wait()

@@ -1,7 +1,7 @@
 """Repeats what a stalled machine spoilt, and keeps the group `system` honest.
 
-A test that fails while the machine stood still (`stalls`) is set up anew and repeated, at most twice; the summary names
-it with the pause. A failure without such a pause counts at once.
+A test that fails after the machine stood still (`stalls`) in the time of its fixtures is set up anew and repeated, at
+most twice; the summary names it with the pause. A failure without such a pause counts at once.
 
 A test marked `system("libmodbus")` wants a component that neither PyPI nor npm serves. Where it is missing the test
 is skipped and named at the end with the Debian packages it wants; with TEST_SYSTEM=1 it fails instead.
@@ -13,13 +13,15 @@ import contextlib
 import ctypes.util
 import os
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from _pytest.runner import runtestprotocol
 from hypothesis import Phase, settings
-from stalls import StallWatch
+from stalls import WATCH
 
 settings.register_profile(
     "suite",
@@ -39,22 +41,26 @@ COMPONENTS: dict[str, tuple[Callable[[], bool], str]] = {
 """Component → is it here, and the Debian packages that bring it."""
 _WANTS = "group system: wants "
 _REPEATS = 2
+_began: list[Any] = [None, 0.0]
+"""The file whose tests run, and since when its fixtures stand."""
 _REPEATED = "repeated after a pause of the machine"
-_stalls = StallWatch()
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool:
     """Run a test, and again with everything it stands on if it failed while the machine stood still."""
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    if _began[0] != item.path:
+        _began[:] = item.path, time.monotonic()
     for left in reversed(range(_REPEATS + 1)):
-        _stalls.begin()
         reports = runtestprotocol(item, nextitem=nextitem, log=False)
-        if not left or not _stalls.stalled() or not any(report.failed for report in reports):
+        pause_s = WATCH.longest_s(since=_began[1])
+        if not left or not pause_s or not any(report.failed for report in reports):
             break
-        item.user_properties.append((_REPEATED, f"{_stalls.longest_s:.2f} s"))
+        item.user_properties.append((_REPEATED, f"{pause_s:.2f} s"))
         with contextlib.suppress(Exception):  # what a spoilt test leaves behind may fail to end, too
             item.session._setupstate.teardown_exact(None)
+        _began[1] = time.monotonic()
         item._initrequest()  # type: ignore[attr-defined]  # of every test function: fresh fixtures
     for report in reports:
         item.ihook.pytest_runtest_logreport(report=report)

@@ -49,6 +49,8 @@ class Adversary:
     rtu: bool = False
     fault: str = ""
     delay_s: float = 0.0
+    late_s: float = 0.3
+    """how late a late answer is; a dripping one sends a byte in a twelfth of it"""
     host: str = "127.0.0.1"
     missing: set[int] = field(default_factory=set)
     """addresses that it refuses with exception 2"""
@@ -191,14 +193,14 @@ async def _silent(_: Request, __: Line) -> None:
 
 
 async def _late(request: Request, line: Line) -> None:
-    await asyncio.sleep(0.3)
+    await asyncio.sleep(request.device.late_s)
     line.write(request.good())
 
 
 async def _drip(request: Request, line: Line) -> None:
     for byte in request.good():
         line.write(bytes((byte,)))
-        await asyncio.sleep(0.025)
+        await asyncio.sleep(request.device.late_s / 12)
 
 
 async def _reset_in_frame(request: Request, line: Line) -> None:

@@ -35,7 +35,7 @@ class Program:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("OPCUA_BMS_")}
         return {**kept, "OPCUA_BMS_STATE_DIR": str(self.state)}
 
-    async def start(self, timeout_s: float = 30.0) -> None:
+    async def start(self, timeout_s: float = 90.0) -> None:
         """Wait for READY; a program that ends before fails with what it said."""
         self.state.mkdir(parents=True, exist_ok=True)
         with self.errors.open("ab") as errors:
@@ -64,9 +64,9 @@ class Program:
         assert self.process is not None
         if self.process.returncode is None:
             self.process.send_signal(number)
-        return await asyncio.wait_for(self.process.wait(), 10)
+        return await asyncio.wait_for(self.process.wait(), 30)
 
-    async def run(self, *arguments: str, timeout_s: float = 30.0) -> tuple[int, str, str]:
+    async def run(self, *arguments: str, timeout_s: float = 90.0) -> tuple[int, str, str]:
         """Another verb with the same state directory: exit code, stdout, stderr."""
         process = await asyncio.create_subprocess_exec(
             sys.executable,

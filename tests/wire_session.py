@@ -105,7 +105,7 @@ class Wire:
 @contextlib.asynccontextmanager
 async def wire(url: str) -> AsyncIterator[Wire]:
     """A connected session."""
-    client = Client(url)
+    client = Client(url, timeout=30)
     await client.connect()
     try:
         yield Wire(client)

@@ -28,7 +28,7 @@ def node() -> Run:
         command = [str(BIN / "node"), str(npm), "ci", "--ignore-scripts", "--no-progress"]
         subprocess.run(command, cwd=HERE, env=environment, check=True)
 
-    def run(script: str, *arguments: str, timeout: float = 90) -> Any:
+    def run(script: str, *arguments: str, timeout: float = 200) -> Any:
         done = subprocess.run(
             [str(BIN / "node"), script, *arguments],
             cwd=HERE,

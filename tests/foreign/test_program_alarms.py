@@ -64,7 +64,7 @@ async def events(tmp_path_factory: pytest.TempPathFactory, node: Callable[..., A
 
 async def exists(file: Path, client: asyncio.Task[Any]) -> None:
     """Wait until the client has subscribed."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not await asyncio.to_thread(file.exists):
             assert not client.done(), await client
             await asyncio.sleep(0.05)

@@ -88,7 +88,7 @@ async def open62541(endpoint: str, paths: Path, file: Path) -> Any:
     process = await asyncio.create_subprocess_exec(
         sys.executable, *script, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
     )
-    said = (await asyncio.wait_for(process.communicate(), 60))[0].decode()
+    said = (await asyncio.wait_for(process.communicate(), 200))[0].decode()
     assert process.returncode == 0, said[-3000:]
     return json.loads(await asyncio.to_thread(file.read_text))
 

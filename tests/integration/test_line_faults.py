@@ -1,7 +1,7 @@
 """Every fault of the line, on every transport that has it: detected, counted under its name, contained, recovered.
 
 All faults of one transport run at the same time, each at a device of its own beside two sound ones, so that one run of
-six seconds shows also that none of them disturbs the others.
+ten periods shows also that none of them disturbs the others.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 import ssl
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from modbus_adversary import Adversary
+from stalls import WATCH
 
 from opcua_bms.acquire.acquisition import Acquisition
 from opcua_bms.acquire.modbus import ModbusLines
@@ -34,10 +36,10 @@ from opcua_bms.model.quality import Quality
 
 pytestmark = pytest.mark.integration
 
-PERIOD_S = 0.6
-TIMEOUT_S = 0.2
 T, R, S, L = Transport.TCP, Transport.RTU_OVER_TCP, Transport.SERIAL, Transport.TLS
 ALL, NET, HEADER = (T, R, S, L), (T, R, L), (T, L)
+PERIOD_S = {T: 0.9, R: 0.9, S: 0.9, L: 1.8}
+"""Of a scan; with TLS longer, because both ends of up to thirty handshakes a scan run in this one process."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,7 @@ class Run:
     images: list[Image]
     began: int
     ended: int
+    period_s: float
     settings: list[DeviceSettings]
     truth: Image
 
@@ -111,10 +114,17 @@ RUNS: dict[Transport, Run] = {}
 
 @pytest.fixture
 def run(request: pytest.FixtureRequest, tmp_path: Path) -> Run:
-    """The run of one transport, made once."""
+    """The run of one transport, made once; again if the machine stood still meanwhile."""
     transport: Transport = request.param
-    if transport not in RUNS:
-        RUNS[transport] = asyncio.run(perform(transport, tmp_path))
+    for _ in range(3):
+        if transport in RUNS:
+            break
+        since = time.monotonic()
+        run = asyncio.run(perform(transport, tmp_path))
+        if not WATCH.longest_s(since):
+            RUNS[transport] = run
+    else:
+        RUNS[transport] = run
     return RUNS[transport]
 
 
@@ -127,7 +137,12 @@ async def perform(transport: Transport, folder: Path) -> Run:
     image = truth(layout)
     tls = certificates(folder) if transport is L else None
     placeholder = plan_settings(topology, layout, lambda _: ConnectionSettings())
-    devices = [Adversary({s.unit: registers_of(s.plan, image)}, rtu=transport in (R, S)) for s in placeholder]
+    period_s = PERIOD_S[transport]
+    timeout_s = period_s / 3
+    devices = [
+        Adversary({s.unit: registers_of(s.plan, image)}, rtu=transport in (R, S), late_s=1.5 * timeout_s)
+        for s in placeholder
+    ]
     async with serving(devices, transport, tls):
 
         def connection(k: int) -> ConnectionSettings:
@@ -135,16 +150,16 @@ async def perform(transport: Transport, folder: Path) -> Run:
                 "127.0.0.1",
                 devices[k].port,
                 transport,
-                connect_timeout_s=0.2,
+                connect_timeout_s=timeout_s,
                 keeps_order=k < len(cases) and cases[k].keeps_order,
                 serial=SerialSettings(devices[k].path, 115200, parity="N") if transport is S else None,
                 tls=tls,
             )
 
-        settings = plan_settings(topology, layout, connection, timeout_s=TIMEOUT_S, heartbeat_limit_s=0)
+        settings = plan_settings(topology, layout, connection, timeout_s=timeout_s, heartbeat_limit_s=0)
         pace = SystemPace()
-        driver_for = partial(ModbusLines(pace.monotonic).for_device, period_s=PERIOD_S)
-        acquisition = Acquisition(settings, topology, layout, PERIOD_S, driver_for, pace)
+        driver_for = partial(ModbusLines(pace.monotonic).for_device, period_s=period_s)
+        acquisition = Acquisition(settings, topology, layout, period_s, driver_for, pace)
         images = Album()
         task = asyncio.create_task(acquisition.run(images.add))
         await images.until(lambda: len(images) >= 2 and all(d.state is DeviceState.ONLINE for d in images[-1].devices))
@@ -158,7 +173,7 @@ async def perform(transport: Transport, folder: Path) -> Run:
         await images.until(lambda: len(images) >= ended + 3)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-    return Run(cases, images, began, ended, settings, image)
+    return Run(cases, images, began, ended, period_s, settings, image)
 
 
 @asynccontextmanager
@@ -219,9 +234,9 @@ def test_sound_devices_notice_nothing(run: Run) -> None:
 def test_images_keep_their_time(run: Run) -> None:
     """Thirty failing devices must not make the images late or fewer."""
     times = np.array([i.scan.now_s for i in run.images[1:]])
-    periods = np.round(np.diff(times) / PERIOD_S)
+    periods = np.round(np.diff(times) / run.period_s)
     assert (periods == 1).all()
-    assert np.median(np.abs(np.diff(times) - PERIOD_S)) < 0.05 * PERIOD_S
+    assert np.median(np.abs(np.diff(times) - run.period_s)) < 0.05 * run.period_s
 
 
 @pytest.mark.parametrize("run", list(Transport), indirect=True)

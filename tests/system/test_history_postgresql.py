@@ -99,11 +99,11 @@ async def test_a_database_that_goes_away_and_comes_back(database: Database, url:
     for _ in range(10):
         past.store.publish(Snapshot(past.image(START_NS + past.counter * 1_000_000_000), (), ()))
         past.counter += 1
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not past.store.health.error:  # noqa: ASYNC110 - set by the writing thread
             await asyncio.sleep(0.01)
     database.start()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await past.written()
     found = await past.store.samples(past.slot("cluster.voltage"), *ALL)
     assert found.times_ns.tolist() == [START_NS + k * 1_000_000_000 for k in range(20)]

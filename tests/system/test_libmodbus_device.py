@@ -70,7 +70,7 @@ async def device_at(device: Path, ports: int, units: int, port: int) -> AsyncIte
         yield lines
     finally:
         process.stdin.close()
-        assert await asyncio.wait_for(process.wait(), 5) == 0
+        assert await asyncio.wait_for(process.wait(), 30) == 0
         await task
 
 

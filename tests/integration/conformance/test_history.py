@@ -101,7 +101,7 @@ async def served() -> AsyncIterator[Served]:
     settings = ServerSettings(endpoint_url="opc.tcp://127.0.0.1:0/", limits=limits)
     server = await build_server(settings, bms_plant.plant(SMALL), history=past.store)
     await server.start()
-    async with Client(server.endpoint_url) as client:
+    async with Client(server.endpoint_url, timeout=30) as client:
         yield Served(past, server, client)
     await server.stop()
     await past.store.close()
@@ -121,7 +121,7 @@ async def five_values() -> AsyncIterator[Served]:
         ServerSettings(endpoint_url="opc.tcp://127.0.0.1:0/"), bms_plant.plant(SMALL), history=past.store
     )
     await server.start()
-    async with Client(server.endpoint_url) as client:
+    async with Client(server.endpoint_url, timeout=30) as client:
         yield Served(past, server, client)
     await server.stop()
     await past.store.close()
@@ -272,7 +272,7 @@ async def test_continuation_points_are_the_sessions_and_work_once(served: Served
     details = raw(at(0), at(SCANS), 10)
     result = await served.one(details)
     point = result.ContinuationPoint
-    async with Client(served.server.endpoint_url) as other:
+    async with Client(served.server.endpoint_url, timeout=30) as other:
         stranger = Served(served.past, served.server, other)
         answer = await stranger.one(details, points=[point])
         assert answer.StatusCode.value == C.BadContinuationPointInvalid
@@ -456,7 +456,7 @@ async def test_before_the_first_scan() -> None:
         ServerSettings(endpoint_url="opc.tcp://127.0.0.1:0/"), bms_plant.plant(SMALL), history=past.store
     )
     await server.start()
-    async with Client(server.endpoint_url) as client:
+    async with Client(server.endpoint_url, timeout=30) as client:
         early = Served(past, server, client)
         assert (await early.one(raw(at(0), at(5)))).StatusCode.value == C.GoodNoData
         bounds = (await early.one(raw(at(0), at(5), bounds=True))).HistoryData.DataValues
@@ -484,7 +484,7 @@ async def test_a_gap_is_told_as_lost_data() -> None:
         ServerSettings(endpoint_url="opc.tcp://127.0.0.1:0/"), bms_plant.plant(SMALL), history=past.store
     )
     await server.start()
-    async with Client(server.endpoint_url) as client:
+    async with Client(server.endpoint_url, timeout=30) as client:
         other = Served(past, server, client)
         values = (await other.one(raw(at(0), at(25)))).HistoryData.DataValues
         assert seconds(values) == [0, 1, 2, 3, 4, 5, 20, 21, 22, 23, 24]

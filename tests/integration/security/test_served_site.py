@@ -75,7 +75,7 @@ async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Progra
 async def client_of(site: Program, application: Forged, name: str | None, person: Forged | None = None) -> Client:
     """A client of the site, not connected yet."""
     url = site.ready.split()[0]
-    client = Client(url)
+    client = Client(url, timeout=30)
     certificate = (site.state / "pki/own/certs/server.der").read_bytes()
     client.application_uri = "urn:test:station" if application is STATION else "urn:test:panel"
     await client.set_security(
