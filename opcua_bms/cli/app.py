@@ -15,6 +15,7 @@ from opcua_bms.cli import (
     fault,
     history,
     init,
+    override,
     probe,
     serve,
     simulate,
@@ -49,6 +50,7 @@ app.command("probe")(probe.run)
 app.command("simulate")(simulate.run)
 app.add_typer(fault.app, name="fault")
 app.command("snapshot")(snapshot.run)
+app.add_typer(override.app, name="override")
 app.command("tags")(tags.run)
 app.add_typer(history.app, name="history")
 app.add_typer(certs.app, name="certs")

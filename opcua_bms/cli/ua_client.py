@@ -13,9 +13,10 @@ from asyncua import ua
 from asyncua.client import Client
 from asyncua.crypto.security_policies import SecurityPolicyBasic256Sha256
 from asyncua.ua.attribute_ids import AttributeIds
+from asyncua.ua.status_codes import StatusCodes
 from asyncua.ua.uaerrors import UaError
 
-from opcua_bms.errors import UnreachableError
+from opcua_bms.errors import PermissionDeniedError, UnreachableError, UsageError
 from opcua_bms.infomodel.flat import Entry, Found, count_numbered, document, paths
 from opcua_bms.infomodel.paths import ROOT, name_of
 from opcua_bms.infomodel.types import NAMESPACE_URI
@@ -24,6 +25,15 @@ from opcua_bms.model.layout import Scope
 BATCH = 500
 _RETRY_S = 0.2
 _SCAN_COUNTER = f"{ROOT}.Diagnostics.ScanCounter"
+_OVERRIDES = f"{ROOT}.Overrides"
+_REFUSED = {
+    StatusCodes.BadNodeIdUnknown: "there is no such point; opcua-bms tags lists them",
+    StatusCodes.BadNotSupported: "no device gives this value itself: name a measured point that it is made of",
+    StatusCodes.BadOutOfRange: "the value is outside of the point's range, or the comment is too long",
+    StatusCodes.BadTypeMismatch: "the point takes a number of another type",
+    StatusCodes.BadNothingToDo: "it is not overridden",
+    StatusCodes.BadResourceUnavailable: "the server cannot write it to its disk; nothing has changed",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +88,46 @@ async def flat(endpoint: str, wait_s: float, login: Login | None = None) -> dict
         clusters = await _clusters(client, site)
         found = await read(client, site, paths(clusters))
         return document(clusters, lambda path: found[path])
+
+
+async def overrides(endpoint: str, wait_s: float, login: Login | None) -> list[dict[str, str]]:
+    """What engineers have forced or disabled: point, kind, value, user, time (UTC), comment."""
+    async with connected(endpoint, wait_s, login) as client:
+        names = ("Points", "Kinds", "Values", "Users", "Times", "Comments")
+        found = await read(client, await _site(client), [f"{_OVERRIDES}.{name}" for name in names])
+        lists = [value if isinstance(value, list) else [] for value, _ in found.values()]
+        keys = ("point", "kind", "value", "user", "time", "comment")
+        rows = [dict(zip(keys, row, strict=True)) for row in zip(*lists, strict=True)]
+        return [row | {"time": row["time"].isoformat(timespec="seconds") + "Z"} for row in rows]
+
+
+async def override(
+    endpoint: str,
+    wait_s: float,
+    login: Login | None,
+    method: str,
+    point: str | None,
+    value: float | int | None,
+    comment: str,
+) -> list[object]:
+    """Call a Method of the server's Overrides; its output. UsageError, PermissionDeniedError: it refuses."""
+    async with connected(endpoint, wait_s, login) as client:
+        site = await _site(client)
+        arguments = [] if point is None else [ua.Variant(_node(point, site), ua.VariantType.NodeId)]
+        if isinstance(value, int):
+            arguments.append(ua.Variant(value, ua.VariantType.UInt64 if value >= 0 else ua.VariantType.Int64))
+        elif value is not None:
+            arguments.append(ua.Variant(value, ua.VariantType.Double))
+        request = ua.CallMethodRequest()
+        request.ObjectId, request.MethodId = _node(_OVERRIDES, site), _node(f"{_OVERRIDES}.{method}", site)
+        request.InputArguments = [*arguments, ua.Variant(comment, ua.VariantType.String)]
+        (result,) = await client.uaclient.call([request])
+        code = result.StatusCode.value if result.StatusCode is not None else 0
+        if code == StatusCodes.BadUserAccessDenied:
+            raise PermissionDeniedError("only a user with the role Engineer may do this; log in with --user")
+        if code & 0x8000_0000:
+            raise UsageError(f"{point or method}: {_REFUSED.get(code) or result.StatusCode.name}")
+        return [one.Value for one in result.OutputArguments or []]
 
 
 async def read(client: Client, site: int, wanted: Sequence[str]) -> dict[str, Found]:

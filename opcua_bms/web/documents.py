@@ -43,6 +43,10 @@ def snapshot_document(site: Site, snapshot: Snapshot, *, with_cells: bool) -> by
             for path, slot in site.words.items()
         },
         "devices": [device(health, scan.frozen_ns) for health in plant.devices],
+        "overrides": [
+            {"point": one.path, "kind": one.kind.value, "value": one.value, "since_ns": one.at_ns}
+            for one in snapshot.overrides
+        ],
         "alarms": [
             row
             for index, (info, state) in enumerate(zip(site.infos, snapshot.conditions, strict=True))

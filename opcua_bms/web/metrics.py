@@ -13,6 +13,7 @@ from opcua_bms.infomodel.paths import object_paths
 from opcua_bms.model.history import HistoryHealth
 from opcua_bms.model.image import DeviceHealth, DeviceState
 from opcua_bms.model.layout import Scope
+from opcua_bms.model.override import OverrideKind
 from opcua_bms.model.quality import IS_GOOD
 from opcua_bms.model.snapshot import Snapshot
 from opcua_bms.ports import History
@@ -101,6 +102,10 @@ class PlantCollector(Collector):
             for kind, count in device.faults:
                 errors.add_metric([device.name, kind], count)
         yield errors
+        by_hand = GaugeMetricFamily("opcua_bms_overrides", "Points forced or out of service.", labels=["kind"])
+        for kind in OverrideKind:
+            by_hand.add_metric([kind.value], sum(one.kind is kind for one in snapshot.overrides))
+        yield by_hand
 
     def _alarms(self) -> Iterator[Metric]:
         states = self._hub.conditions

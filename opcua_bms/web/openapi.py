@@ -94,7 +94,7 @@ _CELLS = _object(
 )
 _SNAPSHOT = {
     "type": "object",
-    "required": ["format", "site", "scan", "values", "words", "devices", "alarms"],
+    "required": ["format", "site", "scan", "values", "words", "devices", "overrides", "alarms"],
     "additionalProperties": False,
     "properties": {
         "format": {"const": 1},
@@ -107,6 +107,10 @@ _SNAPSHOT = {
         },
         "words": {"type": "object", "additionalProperties": _object({"bits": _INTEGER, "quality": _INTEGER})},
         "devices": _list(_DEVICE),
+        "overrides": _list(
+            _object({"point": _TEXT, "kind": {"enum": ["forced", "disabled"]}, "value": _NUMBER, "since_ns": _INTEGER}),
+            description="points forced or taken out of service by an engineer",
+        ),
         "alarms": _list(_ROW),
         "cells": _list(_CELLS, description="one entry per cluster, pack by pack"),
     },
