@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
 
 import numpy as np
 
-from opcua_bms.alarms import AlarmEngine, EngineState, default_rules
+from opcua_bms.alarms import AlarmEngine, EngineState, load_rules
 from opcua_bms.model.alarm import ConditionState, Operation, Result, What
 from opcua_bms.model.image import Image, ScanInfo
 from opcua_bms.model.layout import Kind, Layout
@@ -35,11 +36,11 @@ TRIP = "BMS.Stack1.Cluster01.Alarms.CellVoltageTrip"
 class ConditionPlant:
     """Owner of the engine's state, as the program is: scans and operators' commands in the order they come."""
 
-    def __init__(self, clusters: int = 2, branches: bool = False) -> None:
+    def __init__(self, clusters: int = 2, branches: bool = False, changes: Mapping[str, Any] | None = None) -> None:
         shape = ClusterShape((PackShape(4, 2),))
         self.topology = Topology((StackShape((shape,) * clusters),))
         self.layout = Layout.of(self.topology)
-        self.engine = AlarmEngine(self.topology, self.layout, default_rules(), LABELS, branches=branches)
+        self.engine = AlarmEngine(self.topology, self.layout, load_rules(changes), LABELS, branches=branches)
         self.state: EngineState = self.engine.initial(b"\x07" * 8)
         self.now_s, self.now_ns, self.scans = 1000.0, START_NS, 0
         self.image = Image.blank(self.layout, ScanInfo(0, self.now_s, self.now_ns, 1.0), Quality.NOT_SUPPORTED)
@@ -126,10 +127,13 @@ class ConditionPlant:
 
 @contextlib.asynccontextmanager
 async def served(
-    settings: ServerSettings, clusters: int = 2, branches: bool = False
+    settings: ServerSettings,
+    clusters: int = 2,
+    branches: bool = False,
+    changes: Mapping[str, Any] | None = None,
 ) -> AsyncIterator[tuple[BmsServer, ConditionPlant]]:
-    """A started server of such a plant, with one scan behind it."""
-    plant = ConditionPlant(clusters, branches)
+    """A started server of such a plant, with one scan behind it; `changes` of the default rules."""
+    plant = ConditionPlant(clusters, branches, changes)
     server = await build_server(settings, plant.description(), operations=plant)
     plant.server = server
     await server.start()
