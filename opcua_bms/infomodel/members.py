@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from opcua_bms.infomodel import objects as o
 from opcua_bms.infomodel import overrides
+from opcua_bms.infomodel import statistics as s
 from opcua_bms.infomodel import table as t
 from opcua_bms.infomodel.conditions import FIRST_IN_GROUP, SUMMARY
 from opcua_bms.infomodel.declare import Face, Row, Rule, with_units
@@ -51,6 +52,10 @@ def _all(scope: Scope) -> tuple[Row, ...]:
         rows += _below("Alarms", (*SUMMARY, FIRST_IN_GROUP))
     if scope is Scope.STACK:
         rows += _below("Container", o.CONTAINER_ROWS)
+    if scope in (Scope.BMS, Scope.STACK):
+        rows += _below(s.NAME, s.above_rows(scope))
+    if scope is Scope.CLUSTER:
+        rows += _below(s.NAME, s.CLUSTER_ROWS)
     return rows
 
 
@@ -68,8 +73,11 @@ def members(scope: Scope, topology: Topology, labels: WordLabels, provided: Coll
     `provided` names the columns that devices give; Reported has what a controller gives *and* we have ourselves.
     """
     shown = {row.column for row in ROWS[scope] if _is_reported(row) and _both_exist(row.column, topology, provided)}
+    cells = topology.n_cells or topology.n_sensors
     for row in ROWS[scope]:
         if row.path == "Reported" and not shown:
+            continue
+        if scope is Scope.CLUSTER and not cells and row.path.partition(".")[0] == s.NAME:
             continue
         if row.path.startswith("Reported."):
             head = row.path.split(".")[1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from opcua_bms.infomodel import statistics as s
 from opcua_bms.infomodel import table as t
 from opcua_bms.infomodel import units as u
 from opcua_bms.infomodel.declare import ObjectTypeDeclaration, Row, Rule
@@ -69,6 +70,7 @@ BMS = ObjectTypeDeclaration(
     (
         *COMPONENT_ROWS,
         *BMS_ROWS,
+        s.OF_ABOVE,
         *t.reported("bms"),
         t.ALARMS,
         t.folder("Diagnostics", "How the plant is being scanned.", "ScanDiagnosticsType"),
@@ -133,6 +135,7 @@ STACK = ObjectTypeDeclaration(
         *COMPONENT_ROWS,
         *t.statistics("stack", also_second=False),
         t.folder("Container", "The container that the stack stands in.", "ContainerType"),
+        s.OF_ABOVE,
         *t.reported("stack"),
         t.ALARMS,
         t.child("<Cluster>", "ClusterType", "A cluster of the stack."),
@@ -170,6 +173,7 @@ CLUSTER = ObjectTypeDeclaration(
     (
         *COMPONENT_ROWS,
         *CLUSTER_ROWS,
+        s.OF_CLUSTER,
         *t.reported("cluster"),
         t.ALARMS,
         t.child("<Pack>", "PackType", "A pack of the cluster."),

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from opcua_bms.infomodel import objects as o
+from opcua_bms.infomodel import statistics as s
 from opcua_bms.infomodel import table as t
 from opcua_bms.infomodel.conditions import ALARM_SUMMARY, ALARM_TYPES
 from opcua_bms.infomodel.declare import (
@@ -148,6 +149,8 @@ OBJECT_TYPES = (
     o.CELL,
     o.SENSOR,
     REPORTED,
+    s.CLUSTER_STATISTICS,
+    s.ABOVE_STATISTICS,
     o.SCAN_DIAGNOSTICS,
     o.DEVICE_DIAGNOSTICS,
     OVERRIDES,

@@ -36,6 +36,8 @@ UNITS = {
         Unit("A·h", 4279624, "ampere hour"),
         Unit("Ω", 5195853, "ohm"),
         Unit("s", 5457219, "second [unit of time]"),
+        Unit("mV/min", 4732466, "millivolt per minute"),
+        Unit("°C/min", 4731187, "degree Celsius per minute"),
     )
 }
 
@@ -53,5 +55,7 @@ POWER_LIMIT = Range(0, 100_000)
 ENERGY = Range(0, 1_000_000)
 RESISTANCE = Range(0, 100_000_000)
 AGE = Range(0, 86_400)
+VOLTAGE_CHANGE = Range(-1_000, 1_000)
+TEMPERATURE_CHANGE = Range(-60, 60)
 DURATION = Range(0, 60)
 OFFSET = Range(-86_400, 86_400)
