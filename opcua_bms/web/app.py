@@ -104,10 +104,13 @@ class _Views:
 
     async def readyz(self, request: Request) -> Response:
         del request
-        if self._parts.hub.snapshot is None:
+        snapshot = self._parts.hub.snapshot
+        if snapshot is None:
             return PlainTextResponse("no scan is done yet\n", 503)
         if reason := self._parts.around.stale():
             return PlainTextResponse(f"{reason}\n", 503)
+        if snapshot.journal.failing_since_ns:
+            return PlainTextResponse("ok, but alarms are not on disk\n")
         return PlainTextResponse("ok\n")
 
     async def metrics(self, request: Request) -> Response:
