@@ -19,6 +19,9 @@ from opcua_bms.ua.security.validation import CertificateRejectedError, check_app
 if TYPE_CHECKING:
     from opcua_bms.ua.guard.processor import GuardedProcessor
 
+_NEWCOMERS = 10
+"""one session in so many may be on its way to its activation without making room for the next"""
+
 
 class Handshake:
     """How a connection gets its session."""
@@ -70,7 +73,7 @@ class Handshake:
         self._processor.send_response(header.RequestHandle, seqhdr, response)
 
     async def _make_room(self) -> None:
-        """At the limit the oldest unactivated session goes (OPC 10000-4 §5.7.2), else one of a hoarder."""
+        """At the limit an unactivated session or one of a hoarder goes (OPC 10000-4 §5.7.2)."""
         sessions = cast(list[GuardedSession], self._server.sessions)
         if len(sessions) < self._server.limits.sessions:
             return
@@ -84,18 +87,20 @@ class Handshake:
     def _victim(self, sessions: list[GuardedSession]) -> GuardedSession | None:
         """Whose session makes room.
 
-        Never one in use by an authenticated user. An address that holds more than half of all gives its longest idle:
-        first of those without a connection, then of anonymous users without subscriptions.
+        Never one in use by an authenticated user. Of many that are not activated the oldest goes: of few it would be a
+        newcomer like the one that asks. An address that holds more than half of all gives its longest idle: first of
+        those without a connection, then of anonymous users without subscriptions.
         """
         waiting = [s for s in sessions if not s.is_activated()]
-        if waiting:
-            return min(waiting, key=lambda s: s.created_at)
+        oldest = min(waiting, key=lambda s: s.created_at, default=None)
+        if len(waiting) > self._server.limits.sessions // _NEWCOMERS:
+            return oldest
         ((hoarder, count),) = Counter(s.address for s in sessions).most_common(1)
-        crowd = [s for s in sessions if s.address == hoarder] if count > len(sessions) // 2 else []
+        crowd = [s for s in sessions if s.address == hoarder and s.is_activated()] if count > len(sessions) // 2 else []
         lost = [s for s in crowd if s.processor is None]
         busy = {s.session_id for s in self._server.subscription_service.subscriptions.values()}
         nobodys = [s for s in crowd if s.user.name is None and s.session_id not in busy]
-        return min(lost or nobodys, key=lambda s: s.last_activity, default=None)
+        return min(lost or nobodys, key=lambda s: s.last_activity, default=oldest)
 
     async def activate(self, header: Any, seqhdr: Any, body: Any) -> None:
         """ActivateSession (OPC 10000-4 §5.7.3): nothing is bound before signature and user hold."""

@@ -1,4 +1,4 @@
-"""Gives memory that a flood has used back to the system.
+"""Gives memory that connections have used back to the system.
 
 glibc keeps freed small blocks for itself otherwise.
 """
@@ -23,18 +23,18 @@ def _find_trim() -> Callable[[int], int] | None:
 
 
 class MemoryRelief:
-    """`expect` tells that much memory was freed; it is given back a little later, once (about 4 ms)."""
+    """`expect` tells that something was freed; it is given back a little later, once for all that came meanwhile."""
 
-    def __init__(self) -> None:
-        self._trim = _find_trim()
+    def __init__(self, trim: Callable[[int], int] | None = None, after_s: float = _AFTER_S) -> None:
+        self._after_s = after_s
+        self._trim = trim or _find_trim()
         self._timer: asyncio.TimerHandle | None = None
 
     def expect(self) -> None:
-        """Something large was freed."""
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(_AFTER_S, self._give_back)
+        """A connection has ended."""
+        if self._timer is None and self._trim is not None:
+            self._timer = asyncio.get_running_loop().call_later(self._after_s, self._give_back, self._trim)
 
-    def _give_back(self) -> None:
+    def _give_back(self, trim: Callable[[int], int]) -> None:
         self._timer = None
-        if self._trim is not None:
-            self._trim(0)
+        asyncio.get_running_loop().run_in_executor(None, trim, 0)  # some ms, for which the interpreter is not held

@@ -91,7 +91,6 @@ class GuardedProcessor(Processor):
         self._connection: Channel = Channel(
             self._limits, self.gate.limits, self.gate.unfinished, self.gate.certificate_der
         )
-        self._handshake = Handshake(self)
         self._faults = 0
         self._largest_response = 0
 
@@ -260,10 +259,10 @@ class GuardedProcessor(Processor):
         if not self.gate.settings.offers(policy.URI, policy.Mode):
             raise ServiceError(StatusCodes.BadSecurityPolicyRejected)
         if number == _CREATE:
-            await self._audited(AuditKind.CREATE_SESSION, requesthdr, self._handshake.create(requesthdr, seqhdr, body))
+            await self._audited(AuditKind.CREATE_SESSION, requesthdr, Handshake(self).create(requesthdr, seqhdr, body))
             return True
         if number == _ACTIVATE:
-            activation = self._handshake.activate(requesthdr, seqhdr, body)
+            activation = Handshake(self).activate(requesthdr, seqhdr, body)
             await self._audited(AuditKind.ACTIVATE_SESSION, requesthdr, activation)
             return True
         session = self.guarded_session
@@ -332,8 +331,6 @@ class GuardedProcessor(Processor):
         self._closing = True
         channel = self._connection
         self.gate.forget_channel(channel.security_token.ChannelId)
-        if channel.unfinished:
-            self.gate.memory.expect()
         channel.close()
         session = self.guarded_session
         if session is None:

@@ -16,7 +16,7 @@ from asyncua.ua.ua_binary import header_from_binary
 from opcua_bms.ua.guard.frames import FrameError, FrameReader, Phase
 from opcua_bms.ua.guard.processor import GuardedProcessor, error_message
 from opcua_bms.ua.security.gate import Gate
-from opcua_bms.ua.turns import SHORT, BusyError
+from opcua_bms.ua.turns import BusyError
 
 _TICK_S = 1.0
 _LINGER_S = 1.0
@@ -46,8 +46,12 @@ class Protocol(OPCUAProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._ended = False
         self._serving = False
-        self._held_much = False
         self.messages = asyncio.Queue()
+
+    def __str__(self) -> str:
+        return f"Protocol({self.address})"
+
+    __repr__ = __str__
 
     @property
     def rank(self) -> tuple[bool, float]:
@@ -105,14 +109,14 @@ class Protocol(OPCUAProtocol):
             self.transport.abort()
 
     def connection_lost(self, ex: BaseException | None) -> None:  # noqa: ARG002 - asyncio's signature
-        """Free what the connection held."""
+        """Free what the connection held, now: rings of references would keep it until the collector comes."""
         self._reader.clear()
         self._ended = True
         self._writable.set()
         if self._timer is not None:
             self._timer.cancel()
-        if self._held_much or self._queued:
-            self.gate.memory.expect()
+            self._timer = None
+        self.gate.memory.expect()
         if self.transport is None or self.transport not in self.iserver.asyncio_transports:
             return
         self.iserver.asyncio_transports.remove(self.transport)
@@ -121,9 +125,10 @@ class Protocol(OPCUAProtocol):
         if self.processor is not None:
             self.processor.let_go()
             self.closing_tasks.append(asyncio.create_task(self.processor.close()))
-        self.transport = None
+        self.transport = self.processor = None
         if self._task is not None:
             self._task.cancel()
+            self._task = None
 
     def data_received(self, data: bytes) -> None:
         """Queue whole frames; an illegal one is answered by ERR and ends the connection."""
@@ -147,30 +152,29 @@ class Protocol(OPCUAProtocol):
     async def _process_one_msg(self, header: ua.Header, buf: Buffer) -> bool:
         """Serve one frame once the client has read its answers; False ends the connection."""
         self._queued -= header.packet_size
-        transport = self.transport
+        transport, processor = self.transport, self.processor
         if self._paused and self.messages.qsize() < self.gate.limits.input_queue // 2 and transport is not None:
             self._paused = False
             if not transport.is_closing():
                 transport.resume_reading()
         await self._writable.wait()
-        if self._ended or self.processor is None or transport is None:
+        if self._ended or processor is None or transport is None:
             return False
         self._serving = True
         final: Any = header.ChunkType
-        size = header.packet_size + (self.processor.channel.unfinished_size if final == _FINAL else 0)
+        size = header.packet_size + (processor.channel.unfinished_size if final == _FINAL else 0)
         try:
-            goes_on = await self.processor.account.serve(self.processor.process(header, buf), size)
+            goes_on = await processor.account.serve(processor.process(header, buf), size)
         except BusyError:
             self.gate.incidents.report("too_busy", self.address)
             self._farewell(StatusCodes.BadTcpServerTooBusy)
             return False
         finally:
             self._serving = False
-            self._held_much |= size > SHORT
         if not goes_on:
             self._linger()
             return False
-        if not self.processor.channel.unfinished:
+        if not processor.channel.unfinished:
             self._unfinished_since = None
         elif self._unfinished_since is None:
             self._unfinished_since = time.monotonic()
@@ -180,7 +184,6 @@ class Protocol(OPCUAProtocol):
         """The client does not read: its requests wait, and whoever hoards most output is closed."""
         self._writable.clear()
         self._deaf_since = time.monotonic()
-        self._held_much = True
         deaf = [c for c in self.clients if isinstance(c, Protocol) and c.unread]
         if sum(c.unread for c in deaf) > self.gate.limits.output_total:
             self._close_deaf(max(deaf, key=lambda c: c.unread))
@@ -192,7 +195,6 @@ class Protocol(OPCUAProtocol):
 
     def _close_deaf(self, connection: Protocol) -> None:
         self.gate.incidents.report("client_does_not_read", connection.address)
-        self.gate.memory.expect()
         connection.abort()
 
     def _fail(self, code: int) -> None:
@@ -209,9 +211,9 @@ class Protocol(OPCUAProtocol):
         """Send what is left, then close: a close with unread input would reset the connection and lose the ERR."""
         self._ended = True
         self._writable.set()
-        if self.processor is not None and self.processor.channel.unfinished:
+        self._reader.clear()
+        if self.processor is not None:
             self.processor.channel.release()
-            self.gate.memory.expect()
         transport = self.transport
         if transport is None or transport.is_closing():
             return
