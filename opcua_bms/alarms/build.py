@@ -18,6 +18,7 @@ from opcua_bms.alarms.signals import (
     ClockStep,
     Column,
     Communication,
+    Count,
     Disagreement,
     Flood,
     Frozen,
@@ -72,6 +73,8 @@ def _signal(rule: Rule, places: Places, devices: Sequence[Device], bound: Bool |
             return Communication(places, tuple(d.name for d in devices), tuple(d.clusters for d in devices))
         case "frozen":
             return Frozen(places, rule.columns)
+        case "count":
+            return Count(places, rule.columns[0])
         case "stuck":
             return Stuck(places, rule.columns[0])
         case "disagreement":

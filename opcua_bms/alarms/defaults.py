@@ -179,6 +179,51 @@ DEFAULT_ROWS: Mapping[str, Mapping[str, Any]] = {
         "severity": WARNING_SEVERITY,
         "warning": _at(3_600, 3_600),
     },
+    "open-wire": {
+        "source": "count",
+        "columns": ["cluster.cell_voltage_open_wires"],
+        "condition": "OpenWire",
+        "kind": "BmsDiagnosticAlarmType",
+        "title": "Sense wire open",
+        "text": "{title} between {place} and the next cell ({value} in the cluster)",
+        "digits": 0,
+        "severity": WARNING_SEVERITY,
+        "warning": _at(0.5, 0.5),
+        "on_delay_s": 10,
+        "off_delay_s": 30,
+    },
+    **{
+        f"{quantity}-sensor-off": {
+            "source": "count",
+            "columns": [f"cluster.cell_{quantity}_sensors_off"],
+            "condition": f"{quantity.capitalize()}SensorOff",
+            "kind": "BmsDiagnosticAlarmType",
+            "title": f"{quantity.capitalize()} sensor off",
+            "text": "{title} {place} ({value} in the cluster)",
+            "digits": 0,
+            "severity": WARNING_SEVERITY,
+            "warning": _at(0.5, 0.5),
+            "on_delay_s": 10,
+            "off_delay_s": 30,
+        }
+        for quantity in ("voltage", "temperature")
+    },
+    **{
+        f"cell-{quantity}-outlier": {
+            "source": "count",
+            "columns": [f"cluster.cell_{quantity}_outlier_count"],
+            "condition": f"Cell{quantity.capitalize()}Outlier",
+            "kind": "BmsDiagnosticAlarmType",
+            "title": f"Unusual cell {quantity}",
+            "text": "{title} {place} ({value} in the cluster)",
+            "digits": 0,
+            "severity": WARNING_SEVERITY,
+            "warning": _at(0.5, 0.5),
+            "on_delay_s": 3,
+            "off_delay_s": 30,
+        }
+        for quantity in ("voltage", "temperature")
+    },
     "bms-frozen": {
         "source": "frozen",
         "columns": ["bms.heartbeat"],

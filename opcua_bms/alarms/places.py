@@ -16,6 +16,11 @@ EXTREMA_OF = {
     "cluster.cell_temperature_spread": ("cluster.max_cell_temperature", "cluster.min_cell_temperature"),
 }
 """Columns that are made of two extrema."""
+PLACED_BY = {
+    "cluster.cell_voltage_outlier_count": "cluster.worst_cell_voltage_outlier",
+    "cluster.cell_temperature_outlier_count": "cluster.worst_cell_temperature_outlier",
+}
+"""Columns whose place another one has."""
 
 
 class Places:
@@ -41,6 +46,7 @@ class Places:
         if scope is Scope.STACK:
             return Place(stack=i + 1)
         t = self.topology
+        column = PLACED_BY.get(column, column)
         pack, cell = self._index(f"{column}.pack_index", i, image), self._index(f"{column}.cell_index", i, image)
         return Place(int(t.cluster_stack[i]) + 1, int(t.cluster_number[i]), pack, cell)
 

@@ -20,6 +20,7 @@ Source = Literal[
     "communication",
     "frozen",
     "stuck",
+    "count",
     "disagreement",
     "clock_step",
     "flood",
@@ -30,7 +31,7 @@ LIMIT_SOURCES = frozenset({"limit", "limit_while_charging", "imbalance", "cell_s
 """Sources whose conditions are exclusive limit alarms; all others have two states."""
 PLANT_SOURCES = frozenset({"clock_step", "flood", "journal"})
 """Sources with one condition for the whole plant."""
-COUNTED_SOURCES = frozenset({"clock_step", "flood", "stuck"})
+COUNTED_SOURCES = frozenset({"clock_step", "flood", "stuck", "count"})
 """Two-state conditions that are raised by a number all the same."""
 TEXT_FIELDS = frozenset({"title", "place", "value", "sign", "limit", "duration", "detail", "window"})
 LEVELS = (("warning", WARNING_SEVERITY), ("alarm", ALARM_SEVERITY), ("trip", TRIP_SEVERITY))

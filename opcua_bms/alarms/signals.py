@@ -99,6 +99,17 @@ class Column(Signal):
         return self._places.cells(self._name, i, image)
 
 
+class Count(Column):
+    """How many of something an object has; found among the readings that are good, whatever the others are."""
+
+    def read(self, scan: Scan, memory: Memory) -> Reading:
+        reading = super().read(scan, memory)
+        return Reading(reading.x, reading.ok)
+
+    def watch(self, image: Image, i: int, memory: Memory) -> tuple[int, int]:
+        return NO_SLOTS
+
+
 class WhileCharging(Column):
     """A cluster column that counts only while the cluster is charged (current below zero), else +∞: no violation."""
 

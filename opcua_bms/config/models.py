@@ -187,6 +187,27 @@ class Scan(Section):
         return self
 
 
+class Statistics(Section):
+    """When a cell is unusual, how far trends look back, and what noise is."""
+
+    outlier_score: Annotated[float, Field(ge=2, le=1_000)] = 8.0
+    """robust standard deviations from the median of the cluster from which on a cell is an outlier"""
+    outlier_time_s: Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)] = 60.0
+    """scores are averaged exponentially over this time; 0: each scan by itself"""
+    change_window_s: Annotated[float, Field(gt=0, le=3_600, allow_inf_nan=False)] = 60.0
+    """changes of voltage and temperature are measured over this time"""
+    least_deviation_v: Annotated[float, Field(gt=0, le=1)] = 0.0025
+    """the standard deviation of cell voltages is never taken for smaller"""
+    least_deviation_degc: Annotated[float, Field(gt=0, le=50)] = 0.5
+    """the same for temperatures"""
+    hysteresis_v: Annotated[float, Field(ge=0, le=1)] = 0.003
+    """a cell stays the weakest or strongest until another one is beyond it by more"""
+    hysteresis_degc: Annotated[float, Field(ge=0, le=50)] = 0.5
+    """the same for the coldest and hottest sensor"""
+    open_wire_v: Annotated[float, Field(gt=0, le=5)] = 0.1
+    """neighbours that are off by more than this, one up and one down, are looked at for an open sense wire"""
+
+
 class ServerLimits(Section):
     """What clients may ask for; announced and enforced."""
 
@@ -322,6 +343,7 @@ class Config(Section):
 
     site: Site = Site()
     scan: Scan = Scan()
+    statistics: Statistics = Statistics()
     opcua: OpcUa = OpcUa()
     stacks: Annotated[list[Stack], Field(min_length=1)]
     devices: Annotated[list[Device], Field(min_length=1)]

@@ -18,7 +18,7 @@ from opcua_bms.model.image import Points as FastPoints
 from opcua_bms.pipeline import Pipeline
 from opcua_bms.ports import ConditionSink, History, Journal, PointSink, Sink
 from opcua_bms.reduce import Reducer
-from opcua_bms.reduce.settings import ReduceSettings
+from opcua_bms.reduce.settings import ReduceSettings, StatisticsSettings
 from opcua_bms.runtime.alarm_desk import AlarmDesk
 from opcua_bms.runtime.freshness import Freshness
 from opcua_bms.runtime.override_desk import OverrideDesk
@@ -70,7 +70,8 @@ class Application:
         self._settings = settings
         scan = plant.config.scan
         bound = bound_slots(plant.devices, plant.layout)
-        reducing = ReduceSettings(scan.required_share, scan.least_share)
+        statistics = StatisticsSettings(**plant.config.statistics.model_dump())
+        reducing = ReduceSettings(scan.required_share, scan.least_share, statistics)
         self._bound = bound
         self._source = source or LiveSource(plant.config.scan.period_s)
         self._pace = self._source.pace
