@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -62,8 +63,19 @@ class Acquisition:
         self.bound: Bools = bound_slots(devices, layout)
         """bool[layout.size]: slots that a device gives"""
         absent = absent_slots(topology, layout)
+        users = Counter(s.connection for s in devices)
         self._stations = [
-            Station(s, driver_for(s), pace, topology, layout, absent, hard_limit_periods) for s in devices
+            Station(
+                s,
+                driver_for(s),
+                pace,
+                topology,
+                layout,
+                absent,
+                hard_limit_periods,
+                alone=users[s.connection] == 1,
+            )
+            for s in devices
         ]
         self._fast_slots = np.concatenate([np.zeros(0, np.int64), *(s.fast_slots for s in self._stations)])
         self._fast_slots.sort()

@@ -55,6 +55,8 @@ class Device:
     """our heartbeat to the device, written before a scan"""
     slow_period_s: float = 3600.0
     back_off: BackOff = field(default_factory=BackOff)
+    alone: bool = False
+    """nobody else waits for its connection: the fast blocks may look for it by themselves"""
     rng: random.Random = field(default_factory=random.Random)
     counters: Counters = field(default_factory=Counters)
     overruns: int = 0
@@ -110,14 +112,18 @@ class Device:
             self.overruns += schedule.next(self.pace.monotonic())
 
     async def run_fast(self, start_s: float, period_s: float, on_frame: OnFrame) -> None:
-        """Read the fast blocks until cancelled, while the device answers; a failure is for `run` to deal with."""
+        """Read the fast blocks until cancelled.
+
+        A device that does not answer is asked on, and so found again before the next scan is due, where nobody else
+        needs its line; on a shared one it waits for `run` to find it.
+        """
         lane = self.fast
         if lane is None:
             return
         schedule = Schedule(start_s, period_s)
         while True:
             await self.pace.sleep_until(schedule.due_s)
-            if self.online:
+            if self.online or self.alone:
                 result = await self._guarded(lane.read(period_s))
                 if isinstance(result, Frame):
                     self._tell_refusals(lane, result)

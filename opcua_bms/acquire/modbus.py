@@ -12,7 +12,7 @@ from pymodbus.transport import CommParams, CommType
 
 from opcua_bms.acquire.driver import U16, Block, ConnectFailed, Driver, Outcome, Timeout, read_once
 from opcua_bms.acquire.modbus_frames import MbapCodec, RtuCodec, read_request, write_request
-from opcua_bms.acquire.modbus_job import Job, Prepared
+from opcua_bms.acquire.modbus_job import Job, Prepared, Rank
 from opcua_bms.acquire.modbus_link import Link
 from opcua_bms.acquire.settings import ConnectionSettings, DeviceSettings, SerialSettings, TlsSettings, Transport
 from opcua_bms.acquire.spread import SpreadDriver
@@ -87,7 +87,8 @@ class ModbusDriver:
     def prepare(self, blocks: Sequence[Block], *, urgent: bool = False) -> ModbusReader:
         codec = self._link.codec
         requests = [read_request(block) for block in blocks]
-        return ModbusReader(self, [Prepared(r, codec.frame(self._unit, r, 0)) for r in requests], urgent)
+        prepared = [Prepared(r, codec.frame(self._unit, r, 0)) for r in requests]
+        return ModbusReader(self, prepared, Rank.FAST if urgent else Rank.NORMAL)
 
     async def read(self, table: str, address: int, count: int) -> U16:
         return await read_once(self, table, address, count)
@@ -95,7 +96,7 @@ class ModbusDriver:
     async def write(self, address: int, values: Sequence[int]) -> None:
         request = write_request(address, values)
         prepared = Prepared(request, self._link.codec.frame(self._unit, request, 0))
-        outcome = await self.perform([prepared], np.empty(0, np.uint16), urgent=True)
+        outcome = await self.perform([prepared], np.empty(0, np.uint16), Rank.WRITE)
         fault = outcome.faults[0]
         if fault is not None:
             raise fault
@@ -105,14 +106,14 @@ class ModbusDriver:
             self._release()
             self._release = None
 
-    async def perform(self, requests: Sequence[Prepared], words: U16, *, urgent: bool = False) -> Outcome:
+    async def perform(self, requests: Sequence[Prepared], words: U16, rank: Rank) -> Outcome:
         """Run requests to their end: connect if need be, and go on after a fault of another unit on the line."""
-        job = Job(self._unit, requests, words, self._timeout_s)
+        job = Job(self._unit, requests, words, self._timeout_s, rank)
         try:
             async with asyncio.timeout(None if math.isinf(self._budget_s) else self._budget_s):
                 while True:
                     await self._link.connect()
-                    self._link.submit(job, urgent=urgent)
+                    self._link.submit(job)
                     await job.done
                     if not job.interrupted:
                         break
@@ -129,13 +130,13 @@ class ModbusDriver:
 class ModbusReader:
     """A read of fixed blocks, its frames encoded once."""
 
-    def __init__(self, driver: ModbusDriver, requests: Sequence[Prepared], urgent: bool) -> None:
+    def __init__(self, driver: ModbusDriver, requests: Sequence[Prepared], rank: Rank) -> None:
         self._driver = driver
         self._requests = requests
-        self._urgent = urgent
+        self._rank = rank
 
     async def read(self, words: U16) -> Outcome:
-        return await self._driver.perform(self._requests, words, urgent=self._urgent)
+        return await self._driver.perform(self._requests, words, self._rank)
 
 
 def _link(settings: ConnectionSettings, monotonic: Callable[[], float]) -> Link:

@@ -7,9 +7,18 @@ import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 
 from opcua_bms.acquire.driver import U16, Fault, Outcome, ends_read
 from opcua_bms.acquire.modbus_frames import Request
+
+
+class Rank(IntEnum):
+    """Whose turn it is first."""
+
+    WRITE = 0
+    FAST = 1
+    NORMAL = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +36,14 @@ class Job:
     again, on the next connection.
     """
 
-    __slots__ = ("done", "interrupted", "open", "outcome", "requests", "timeout_s", "todo", "unit", "words")
+    __slots__ = ("done", "interrupted", "open", "outcome", "rank", "requests", "timeout_s", "todo", "unit", "words")
 
-    def __init__(self, unit: int, requests: Sequence[Prepared], words: U16, timeout_s: float) -> None:
+    def __init__(
+        self, unit: int, requests: Sequence[Prepared], words: U16, timeout_s: float, rank: Rank = Rank.NORMAL
+    ) -> None:
         n = len(requests)
         self.unit = unit
+        self.rank = rank
         self.requests = requests
         self.words = words
         self.timeout_s = timeout_s

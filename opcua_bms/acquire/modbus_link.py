@@ -41,7 +41,7 @@ class _Open:
 
 
 class Link:
-    """A connection that is made on demand; `max_in_flight` requests at a time, jobs in turn, urgent ones first.
+    """A connection that is made on demand; `max_in_flight` requests at a time, jobs in turn by rank: writes first.
 
     `quiet_s` > 0 (serial line): after a fault the line stays open and is left alone until it was quiet for so long.
     `server_name`: what a TLS server's certificate must say, if not the host. `backup_host` and the host take turns
@@ -129,12 +129,13 @@ class Link:
             self._params.host, self._backup = self._backup, self._params.host
             self._note(self._last_unit, "changed_host")
 
-    def submit(self, job: Job, *, urgent: bool = False) -> None:
+    def submit(self, job: Job) -> None:
         """Ask the requests of a job as soon as it is its turn; the link must be connected."""
-        if urgent:
-            self._queue.appendleft(job)
-        else:
-            self._queue.append(job)
+        queue = self._queue
+        at = len(queue)
+        while at and queue[at - 1].rank > job.rank:
+            at -= 1
+        queue.insert(at, job)
         self._pump()
 
     def close(self) -> None:

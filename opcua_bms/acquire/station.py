@@ -54,8 +54,10 @@ class Station:
         layout: Layout,
         absent: Bools,
         hard_limit: int,
+        *,
+        alone: bool = False,
     ) -> None:
-        self.device = make_device(settings, driver, pace)
+        self.device = make_device(settings, driver, pace, alone=alone)
         self.reading: Reading | None = None
         self._fast_reading: Reading | None = None
         self._fast_applied = False
@@ -170,7 +172,7 @@ class Station:
             self.device.report("device_clock_wrong", WrongClock(what))
 
 
-def make_device(settings: DeviceSettings, driver: Driver, pace: Pace) -> Device:
+def make_device(settings: DeviceSettings, driver: Driver, pace: Pace, *, alone: bool = False) -> Device:
     """The supervised task of a device; ConfigurationError: our heartbeat is wanted and it has no register for it."""
     plan = settings.plan
     life = None
@@ -189,6 +191,7 @@ def make_device(settings: DeviceSettings, driver: Driver, pace: Pace) -> Device:
         life,
         slow_period_s=settings.slow_period_s,
         back_off=settings.back_off,
+        alone=alone,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable
 
 import numpy as np
 import pytest
@@ -101,6 +102,33 @@ async def test_fast_points_do_not_wait_for_a_long_scan() -> None:
     assert not scan.done()
     assert words.tolist() == [7]
     assert (await scan).faults == [None] * 30
+    await driver.close()
+    await device.stop()
+
+
+async def test_a_write_goes_before_everything_that_waits() -> None:
+    """Our heartbeat behind a scan and ten fast reads comes too late, and the controller opens its contactors."""
+    device = Adversary({0: {"input": TABLES["input"], "holding": TABLES["holding"].copy()}}, delay_s=0.05)
+    await device.listen()
+    driver = ModbusLines(time.monotonic).driver(ConnectionSettings("127.0.0.1", device.port), 1, 10.0, 20.0)
+    long = driver.prepare([PlainBlock("input", 10 * k, 10, 10 * k) for k in range(20)])
+    fast = [driver.prepare([PlainBlock("input", 7, 1)], urgent=True) for _ in range(5)]
+    await driver.connect()
+    order: list[str] = []
+
+    async def done(name: str, what: Awaitable[object]) -> None:
+        await what
+        order.append(name)
+
+    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+        tasks.create_task(done("scan", long.read(np.zeros(200, np.uint16))))
+        await asyncio.sleep(0)
+        for k, reader in enumerate(fast):
+            tasks.create_task(done(f"fast {k}", reader.read(np.zeros(1, np.uint16))))
+        await asyncio.sleep(0)
+        tasks.create_task(done("write", driver.write(50, [9])))
+    assert order == ["write", *(f"fast {k}" for k in range(5)), "scan"]
+    assert (await driver.read("holding", 50, 1)).tolist() == [9], "and is there when it is read back"
     await driver.close()
     await device.stop()
 

@@ -160,6 +160,39 @@ async def test_fast_points_of_a_silent_device_are_missed_with_it() -> None:
         assert rig.quality("cluster.heartbeat") == [Q.GOOD, Q.GOOD]
 
 
+async def test_fast_points_find_their_device_again_before_the_next_scan() -> None:
+    """A limit that is fresh again 100 ms after an outage is worth more than one that waits for the cells."""
+    rig = Rig(n=1, profile=GROUPS, period_s=5.0, fast_period_s=0.1)
+    async with rig:
+        await rig.pace.advance(4.0)
+        rig.drivers["cluster01"].script = lambda _: Timeout("silent")
+        await rig.pace.advance(2.5)  # the scan at 5 s has failed too
+        assert not rig.acquisition.devices[0].online
+        rig.drivers["cluster01"].script = None
+        await rig.pace.advance(0.3)
+        assert rig.points[-1].quality.tolist() == [Q.GOOD] * 2
+        await rig.pace.advance(0.1)
+        assert rig.points[-1].frozen_ns > rig.points[-2].frozen_ns
+
+
+async def test_fast_points_leave_a_line_to_those_who_share_it() -> None:
+    """Ten time-outs a second of one dead device would leave its neighbours on the line nothing."""
+    rig = Rig(n=2, profile=GROUPS, period_s=5.0, fast_period_s=0.1)
+    asked: list[float] = []
+
+    def script(_: Block) -> Fault | None:
+        asked.append(rig.pace.monotonic())
+        return Timeout("silent")
+
+    async with rig:
+        await rig.pace.advance(4.0)
+        rig.drivers["cluster01"].script = script
+        await rig.pace.advance(1.2)
+        asked.clear()
+        await rig.pace.advance(9.0)
+    assert len(asked) <= 2
+
+
 async def test_a_fast_heartbeat_that_stands_still_freezes_all_values() -> None:
     """The heartbeat vouches for the whole device, whichever schedule reads it."""
     rig = Rig(n=1, profile=GROUPS, fast_period_s=0.1, device={"heartbeat_limit_s": 3.0})
