@@ -63,6 +63,8 @@ class Limits:
     publishing_interval_min_ms: float = 50.0
     publishing_interval_max_ms: float = 3_600_000.0
     lifetime_count_max: int = 15_000
+    subscription_lifetime_max_ms: float = 86_400_000.0
+    """lifetime count × publishing interval: how long a subscription may outlive its client"""
     keep_alive_count_max: int = 5_000
     retransmission_queue: int = 100
 
