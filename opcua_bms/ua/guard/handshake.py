@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any, cast
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 _NEWCOMERS = 10
 """one session in so many may be on its way to its activation without making room for the next"""
+_IDLE_S = 5.0
+"""a session that was used in this time is in use"""
 
 
 class Handshake:
@@ -89,7 +92,7 @@ class Handshake:
 
         Never one in use by an authenticated user. Of many that are not activated the oldest goes: of few it would be a
         newcomer like the one that asks. An address that holds more than half of all gives its longest idle: first of
-        those without a connection, then of anonymous users without subscriptions.
+        those without a connection, then of anonymous users without subscriptions, who are spared while they ask.
         """
         waiting = [s for s in sessions if not s.is_activated()]
         oldest = min(waiting, key=lambda s: s.created_at, default=None)
@@ -100,7 +103,8 @@ class Handshake:
         lost = [s for s in crowd if s.processor is None]
         busy = {s.session_id for s in self._server.subscription_service.subscriptions.values()}
         nobodys = [s for s in crowd if s.user.name is None and s.session_id not in busy]
-        return min(lost or nobodys, key=lambda s: s.last_activity, default=oldest)
+        idle = [s for s in nobodys if time.monotonic() - s.last_activity > _IDLE_S]
+        return min(lost or idle or ([] if oldest else nobodys), key=lambda s: s.last_activity, default=oldest)
 
     async def activate(self, header: Any, seqhdr: Any, body: Any) -> None:
         """ActivateSession (OPC 10000-4 §5.7.3): nothing is bound before signature and user hold."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from flood_attacks import items, subscribe
-from ua_attacker import RawClient, create_request, guarded_server, make_gate, node
+from ua_attacker import RawClient, guarded_server, make_gate, node
 
 from opcua_bms.ua.guard.memory import MemoryRelief
 from opcua_bms.ua.security.settings import demo_settings
@@ -111,6 +111,8 @@ async def test_memory_is_given_back_once_for_all_connections_that_ended() -> Non
 async def test_newcomers_do_not_evict_each_other(server: UaServer) -> None:
     """All sessions in use by one address, then several newcomers at once: each took the session of the one before."""
     kept = [await RawClient.login(server.port) for _ in range(LIMITS.sessions)]
+    for session in server.iserver.sessions:
+        session._last_activity -= 60.0  # asyncua's own, as nobody has asked for anything
     first = await RawClient.open(server.port)
     await first.create_session()
     second = await RawClient.open(server.port)
@@ -118,12 +120,18 @@ async def test_newcomers_do_not_evict_each_other(server: UaServer) -> None:
     await first.activate()
     await second.activate()
     assert len(server.iserver.sessions) == LIMITS.sessions
-    hoard = []
-    for _ in range(LIMITS.sessions + 2):  # many that are never activated: the oldest of them goes, nobody else
-        hoard.append(await RawClient.open(server.port))
-        hoard[-1].send(hoard[-1].message(create_request()))
-        await hoard[-1].response(20.0)
-    late = await RawClient.login(server.port)
-    await late.read()
-    for client in [*kept, first, second, *hoard, late]:
+    for client in [*kept, first, second]:
+        await client.close()
+
+
+async def test_who_asks_is_not_evicted_by_sessions_that_nobody_activates(server: UaServer) -> None:
+    """An anonymous client that only reads would lose its session to every newcomer at the limit."""
+    reader = await RawClient.login(server.port)
+    others = []
+    for _ in range(3 * LIMITS.sessions):
+        await reader.read()
+        others.append(await RawClient.open(server.port))
+        await others[-1].create_session()
+    await reader.read()
+    for client in [reader, *others]:
         await client.close()
