@@ -20,6 +20,7 @@ from opcua_bms.ua.services.events import EventService
 from opcua_bms.ua.services.ledger import Ledger
 from opcua_bms.ua.services.publish_queue import PublishQueue, PublishRequest
 from opcua_bms.ua.services.publishing import Parameters, Subscription
+from opcua_bms.ua.services.relations import Relations
 from opcua_bms.ua.services.snapshot import Snapshot
 from opcua_bms.ua.services.sources import Sources
 from opcua_bms.ua.services.type_tree import TypeTree
@@ -59,12 +60,12 @@ class Rig:
         aspace = AddressSpace()
         space = InstanceSpace(plant.store, plant.families, plant.index)
         aspace._nodes.instances = space
-        self.types = TypeTree(aspace)
-        self.events = EventService(aspace, self.types, lambda: datetime.now(UTC))
+        types = TypeTree(aspace)
+        self.events = EventService(aspace, types, lambda: datetime.now(UTC))
         self.sources = Sources(aspace, lambda: self.latest.server_ticks if self.latest else 0)
         self.sources.attach(space)
         self.sources.arrays_as_numpy = vectorised
-        self.factory = ItemFactory(ServerSide(plant.store), self.sources, self.types, self.events)  # type: ignore[arg-type]
+        self.factory = ItemFactory(ServerSide(plant.store), self.sources, Relations(aspace, types), self.events)  # type: ignore[arg-type]
         self.factory.vectorised = vectorised
         self.queue = PublishQueue(self.loop_time)
         chosen = {

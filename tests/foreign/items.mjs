@@ -1,7 +1,7 @@
 // Monitored items with filters, index ranges, triggering, modes and events; told as values per item name.
 import {
   AttributeIds, DataChangeFilter, DataChangeTrigger, DeadbandType, MonitoringMode, TimestampsToReturn,
-  constructEventFilter, ofType, ClientMonitoredItem,
+  constructEventFilter, ofType, ClientMonitoredItem, ContentFilter, DataType, FilterOperator, LiteralOperand, resolveNodeId,
 } from "node-opcua-client";
 import { NumericRange } from "node-opcua-numeric-range";
 import { withSession, args } from "./client.mjs";
@@ -42,6 +42,19 @@ await withSession(async (session) => {
   await watch("silent", tag, {}, MonitoringMode.Disabled);
   await watch("events", line, { filter: constructEventFilter(["Message", "Severity"], ofType("SystemEventType")) },
     MonitoringMode.Reporting, { attributeId: AttributeIds.EventNotifier });
+  const literal = (dataType, value) => new LiteralOperand({ value: { dataType, value } });
+  const type = (name) => literal(DataType.NodeId, resolveNodeId(name));
+  const related = constructEventFilter(["Message"], new ContentFilter({
+    elements: [{
+      filterOperator: FilterOperator.RelatedTo,
+      filterOperands: [
+        type("BaseObjectType"), type("BaseVariableType"), type("HasComponent"), literal(DataType.UInt32, 1),
+        literal(DataType.Boolean, true), literal(DataType.Boolean, true),
+      ],
+    }],
+  }));
+  await watch("related", resolveNodeId("Server"), { filter: related }, MonitoringMode.Reporting,
+    { attributeId: AttributeIds.EventNotifier });
   const triggering = await subscription.setTriggering(trigger, [linked], []);
   console.log("READY");
   await new Promise((done) => setTimeout(done, seconds * 1000));

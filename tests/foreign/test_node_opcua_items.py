@@ -33,7 +33,7 @@ async def test_node_opcua_items(node: Callable[..., Any]) -> None:
         running = asyncio.create_task(asyncio.to_thread(node, "items.mjs", server.endpoint_url, *paths, "2.5"))
         service = server.iserver.subscription_service
         while not running.done() and not any(  # noqa: ASYNC110 - see below
-            len(s.items.handles()) == 7 for s in service.subscriptions.values()
+            len(s.items.handles()) == 8 for s in service.subscriptions.values()
         ):
             await asyncio.sleep(0.05)  # the client is another process: there is nothing to wait for but its effect
         await asyncio.sleep(0.4)
@@ -42,6 +42,7 @@ async def test_node_opcua_items(node: Callable[..., Any]) -> None:
             await asyncio.sleep(0.05)
         for kind in (BASE, SYSTEM):
             service.emit(Event.make(kind, plant.id("Line1"), "Line1", kind.to_string(), 400, datetime.now(UTC)))
+            service.emit(Event.make(kind, plant.id("Line1.Kind"), "Kind", "lost", 400, datetime.now(UTC)))
         told = await running
     seen = told["seen"]
     assert seen["all"] == [0, 1, 2.5, 4, 7]
@@ -51,8 +52,11 @@ async def test_node_opcua_items(node: Callable[..., Any]) -> None:
     assert seen["linked"][-1][:2] == [7, 6]
     assert seen["silent"] == []
     assert [event[1] for event in seen["events"]] == [400]
+    related = [event[0]["text"] for event in seen["related"]]  # with the Server's own, which has components, too
+    assert related[:2] == [BASE.to_string(), SYSTEM.to_string()]
+    assert "lost" not in related
     assert told["addResults"] == ["Good"]
-    assert told["serverHandles"] == 7
+    assert told["serverHandles"] == 8
 
 
 async def test_node_opcua_stays_subscribed(node: Callable[..., Any], tmp_path: Path) -> None:

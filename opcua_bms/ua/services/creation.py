@@ -21,8 +21,8 @@ from opcua_bms.ua.services.events import EventService
 from opcua_bms.ua.services.ledger import Ledger
 from opcua_bms.ua.services.monitored import DataItem
 from opcua_bms.ua.services.publishing import Subscription
+from opcua_bms.ua.services.relations import Relations
 from opcua_bms.ua.services.sources import Source, Sources
-from opcua_bms.ua.services.type_tree import TypeTree
 from opcua_bms.ua.services.vector import VectorItems
 from opcua_bms.ua.services.vector_table import WORD, Row
 from opcua_bms.ua.space.binding import Kind
@@ -56,10 +56,10 @@ class NewRows:
 class ItemFactory:
     """One per server; items are made within the rights of the session that asks."""
 
-    def __init__(self, iserver: InternalServer, sources: Sources, types: TypeTree, events: EventService) -> None:
+    def __init__(self, iserver: InternalServer, sources: Sources, relations: Relations, events: EventService) -> None:
         self._iserver = iserver
         self._sources = sources
-        self._types = types
+        self._relations = relations
         self._events = events
         self._next_id = 0
         self.queued = Ledger(QUEUED)
@@ -200,7 +200,7 @@ class ItemFactory:
             raise FilterRefusedError(StatusCodes.BadIndexRangeInvalid)
         self._check_singles(user)
         parameters = request.RequestedParameters
-        chosen, filter_result, code = compile_event_filter(parameters.Filter, self._types)
+        chosen, filter_result, code = compile_event_filter(parameters.Filter, self._relations)
         result = ua.MonitoredItemCreateResult(StatusCode=status(code))
         if not is_clean(filter_result):
             result.FilterResult = filter_result
@@ -290,7 +290,7 @@ class ItemFactory:
     def _modify_event(
         self, subscription: Subscription, item: EventItem, parameters: Any
     ) -> ua.MonitoredItemModifyResult:
-        chosen, filter_result, code = compile_event_filter(parameters.Filter, self._types)
+        chosen, filter_result, code = compile_event_filter(parameters.Filter, self._relations)
         result = ua.MonitoredItemModifyResult(StatusCode=status(code))
         if not is_clean(filter_result):
             result.FilterResult = filter_result

@@ -14,6 +14,7 @@ from opcua_bms.ua.services.codes import AttributeIds, ObjectIds, StatusCodes, st
 from opcua_bms.ua.services.content_filter import WhereClause, compile_where
 from opcua_bms.ua.services.data_filter import FilterRefusedError
 from opcua_bms.ua.services.event import NULL_VARIANT, Event, path_key
+from opcua_bms.ua.services.relations import Relations
 from opcua_bms.ua.services.type_tree import TypeTree
 from opcua_bms.ua.space.index_range import parse_index_range, select_range
 
@@ -36,7 +37,7 @@ class EventFilter:
         return self.where.matches(event)
 
 
-def compile_event_filter(requested: Any, types: TypeTree) -> tuple[EventFilter | None, ua.EventFilterResult, int]:
+def compile_event_filter(requested: Any, relations: Relations) -> tuple[EventFilter | None, ua.EventFilterResult, int]:
     """A client's filter, its EventFilterResult, and the StatusCode of the operation.
 
     A bad select clause alone is told in the result and gives null in every event; without a good one, or with
@@ -44,6 +45,7 @@ def compile_event_filter(requested: Any, types: TypeTree) -> tuple[EventFilter |
     """
     if not isinstance(requested, auto.EventFilter):
         raise FilterRefusedError(StatusCodes.BadEventFilterInvalid)
+    types = relations.types
     clauses = list(requested.SelectClauses or [])
     if not clauses or len(clauses) > MAX_SELECT_CLAUSES:
         raise FilterRefusedError(StatusCodes.BadEventFilterInvalid)
@@ -56,12 +58,7 @@ def compile_event_filter(requested: Any, types: TypeTree) -> tuple[EventFilter |
         except ValueError as e:
             selectors.append(_null)
             codes.append(int(e.args[0]))
-    where, where_result = compile_where(
-        requested.WhereClause,
-        lambda operand: _accessor(operand, types),
-        types.is_event_type,
-        lambda event, base: types.is_subtype(event.event_type, base),
-    )
+    where, where_result = compile_where(requested.WhereClause, _World(relations))
     result = ua.EventFilterResult(
         SelectClauseResults=[status(code) for code in codes] if any(codes) else [],
         WhereClauseResult=where_result,
@@ -71,6 +68,30 @@ def compile_event_filter(requested: Any, types: TypeTree) -> tuple[EventFilter |
     if all(codes):
         return None, result, StatusCodes.BadEventFilterInvalid
     return EventFilter(selectors, where), result, 0
+
+
+class _World:
+    """What where clauses ask of our events and their address space.
+
+    The target Node of Part 4 §7.7.3 is, for InView, the event's SourceNode; for RelatedTo the condition as well, if the
+    event tells of one.
+    """
+
+    def __init__(self, relations: Relations) -> None:
+        self.relations = relations
+        self._types = relations.types
+
+    def field(self, operand: auto.SimpleAttributeOperand) -> Callable[[Event], Any]:
+        return _accessor(operand, self._types)
+
+    def is_event_type(self, node_id: ua.NodeId) -> bool:
+        return self._types.is_event_type(node_id)
+
+    def of_type(self, event: Event, event_type: ua.NodeId) -> bool:
+        return self._types.is_subtype(event.event_type, event_type)
+
+    def nodes_of(self, event: Event) -> tuple[ua.NodeId, ...]:
+        return (event.source,) if event.condition is None else (event.source, event.condition)
 
 
 def is_clean(result: ua.EventFilterResult) -> bool:

@@ -134,7 +134,7 @@ class History(HistoryManager):
                 access.may_receive_events(user, event.source) and access.may_receive_events(user, event.event_type)
             )
 
-        return EventRead.of(node_id, details, self._iserver.subscription_service.types, visible)
+        return EventRead.of(node_id, details, self._iserver.subscription_service.relations, visible)
 
     async def _events(self, reading: EventRead, session: Session, most: int) -> ua.HistoryReadResult:
         assert self.events is not None  # noqa: S101 - it began there

@@ -16,7 +16,7 @@ from opcua_bms.ua.services.data_filter import FilterRefusedError
 from opcua_bms.ua.services.event import Event
 from opcua_bms.ua.services.event_filter import EventFilter, compile_event_filter
 from opcua_bms.ua.services.history_data import LAST_TICK, to_ticks
-from opcua_bms.ua.services.type_tree import TypeTree
+from opcua_bms.ua.services.relations import Relations
 
 HISTORY_EVENT = standard(ObjectIds.HistoryEvent_Encoding_DefaultBinary)
 _BATCH = 500
@@ -60,13 +60,15 @@ class EventRead:
     after: int | None = None
 
     @classmethod
-    def of(cls, node_id: ua.NodeId, details: ua.ReadEventDetails, types: TypeTree, visible: Visible) -> EventRead | int:
+    def of(
+        cls, node_id: ua.NodeId, details: ua.ReadEventDetails, relations: Relations, visible: Visible
+    ) -> EventRead | int:
         """From a request; a StatusCode if it makes no sense."""
         start, end, count = to_ticks(details.StartTime), to_ticks(details.EndTime), int(details.NumValuesPerNode)
         if bool(start) + bool(end) + bool(count) < 2:
             return StatusCodes.BadHistoryOperationInvalid
         try:
-            compiled, _, code = compile_event_filter(details.Filter, types)
+            compiled, _, code = compile_event_filter(details.Filter, relations)
         except FilterRefusedError as error:
             return error.code
         if compiled is None:

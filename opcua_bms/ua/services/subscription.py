@@ -26,6 +26,7 @@ from opcua_bms.ua.services.item_services import ItemServices
 from opcua_bms.ua.services.ledger import Ledger
 from opcua_bms.ua.services.publish_queue import PublishQueue
 from opcua_bms.ua.services.publishing import Parameters, Subscription
+from opcua_bms.ua.services.relations import Relations
 from opcua_bms.ua.services.snapshot import Snapshot
 from opcua_bms.ua.services.sources import Sources
 from opcua_bms.ua.services.subscription_methods import SubscriptionMethods
@@ -65,10 +66,11 @@ class Subscriptions(ItemServices, SubscriptionService):
         self._iserver = iserver
         self.retransmission_limit = iserver.limits.retransmission_queue
         self.latest: Snapshot | None = None
-        self.types = TypeTree(aspace)
-        self.events = EventService(aspace, self.types, lambda: datetime.now(UTC))
+        types = TypeTree(aspace)
+        self.relations = Relations(aspace, types)
+        self.events = EventService(aspace, types, lambda: datetime.now(UTC))
         self.sources = Sources(aspace, lambda: filetime(time.time_ns()))
-        self.factory = ItemFactory(iserver, self.sources, self.types, self.events)
+        self.factory = ItemFactory(iserver, self.sources, self.relations, self.events)
         SubscriptionMethods(self, iserver.method_service)
         self.unacknowledged = Ledger(UNACKNOWLEDGED_BYTES)
         self._by_session: dict[ua.NodeId, dict[int, Subscription]] = {}

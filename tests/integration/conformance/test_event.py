@@ -26,6 +26,8 @@ SYSTEM = ua.NodeId(ObjectIds.SystemEventType)
 DEVICE_FAILURE = ua.NodeId(ObjectIds.DeviceFailureEventType)
 LIMIT_ALARM = ua.NodeId(ObjectIds.LimitAlarmType)
 CONDITION = ua.NodeId(ObjectIds.ConditionType)
+NORTH = ua.NodeId("North", 1)
+"""a View that shows Line1"""
 Op = ua.FilterOperator
 
 
@@ -33,6 +35,21 @@ Op = ua.FilterOperator
 async def plant_server() -> AsyncIterator[tuple[UaServer, Plant]]:
     async with served(tags=2) as (server, plant):
         plant.commit()
+        added = await server.iserver.isession.add_nodes(
+            [
+                ua.AddNodesItem(
+                    ParentNodeId=ua.NodeId(ObjectIds.ViewsFolder),
+                    ReferenceTypeId=ua.NodeId(ObjectIds.Organizes),
+                    RequestedNewNodeId=NORTH,
+                    BrowseName=ua.QualifiedName("North", 1),
+                    NodeClass=ua.NodeClass.View,
+                    NodeAttributes=ua.ViewAttributes(DisplayName=ua.LocalizedText("North")),
+                )
+            ]
+        )
+        assert added[0].StatusCode.is_good()
+        shown = ua.AddReferencesItem(NORTH, ua.NodeId(ObjectIds.Organizes), True, None, plant.id("Line1"))
+        await server.iserver.isession.add_references([shown])
         yield server, plant
 
 
@@ -199,13 +216,44 @@ async def test_where_clause_with_nested_elements(client: Wire, server: UaServer)
 @pytest.mark.parametrize(
     ("where", "code", "operands"),
     [
-        ([element(Op.RelatedTo, *[literal(1)] * 6)], StatusCodes.BadFilterOperatorUnsupported, []),
-        ([element(Op.InView, literal(SERVER))], StatusCodes.BadFilterOperatorUnsupported, []),
+        (
+            [element(Op.RelatedTo, *[literal(SERVER)] * 3, literal(-1), literal(0), literal(True))],
+            StatusCodes.BadFilterOperandInvalid,
+            [
+                StatusCodes.BadTypeDefinitionInvalid,
+                StatusCodes.BadTypeDefinitionInvalid,
+                StatusCodes.BadReferenceTypeIdInvalid,
+                StatusCodes.BadFilterOperandInvalid,
+                StatusCodes.BadFilterOperandInvalid,
+                0,
+            ],
+        ),
+        ([element(Op.RelatedTo, literal(1))], StatusCodes.BadFilterOperandCountMismatch, []),
+        (
+            [element(Op.InView, literal(SERVER))],
+            StatusCodes.BadFilterOperandInvalid,
+            [StatusCodes.BadViewIdUnknown],
+        ),
+        (
+            [element(Op.InView, literal(ua.NodeId("nowhere", 1)))],
+            StatusCodes.BadFilterOperandInvalid,
+            [StatusCodes.BadNodeIdUnknown],
+        ),
+        (
+            [element(Op.InView, literal("North"))],
+            StatusCodes.BadFilterOperandInvalid,
+            [StatusCodes.BadFilterOperandInvalid],
+        ),
+        (
+            [element(Op.IsNull, ua.AttributeOperand(BASE, "", ua.RelativePath(), ua.AttributeIds.Value, None))],
+            StatusCodes.BadFilterOperandInvalid,
+            [StatusCodes.BadFilterOperandInvalid],
+        ),
         ([element(Op.Equals, literal(1))], StatusCodes.BadFilterOperandCountMismatch, []),
         (
             [element(Op.Not, ua.ElementOperand(0))],
             StatusCodes.BadFilterOperandInvalid,
-            [StatusCodes.BadFilterOperandInvalid],
+            [StatusCodes.BadFilterElementInvalid],
         ),
         (
             [element(Op.OfType, literal(ua.NodeId(424242, 0)))],
@@ -220,13 +268,121 @@ async def test_where_clause_with_nested_elements(client: Wire, server: UaServer)
     ],
 )
 async def test_where_clauses_that_cannot_be(client: Wire, where: list[Any], code: int, operands: list[int]) -> None:
-    """§7.7.2: refused when the item is made, with a result per element and operand; a cycle would never end."""
+    """§7.7.2: refused when the item is made, with a result per element and operand; a cycle would never end.
+
+    §7.22.3: an AttributeOperand may not be used in an EventFilter.
+    """
     subscription = await client.subscribe()
     (result,) = await client.monitor(subscription, watch(SERVER, 1, event_filter("Message", where=where)))
     assert result.StatusCode.value == StatusCodes.BadContentFilterInvalid
     (told,) = result.FilterResult.WhereClauseResult.ElementResults
     assert told.StatusCode.value == code
     assert [c.value for c in told.OperandStatusCodes] == operands
+
+
+async def sources_that_pass(client: Wire, server: UaServer, where: list[Any], *sources: Any) -> list[Any]:
+    """Which of these nodes' events a where clause lets through."""
+    subscription = await client.subscribe()
+    last = ua.NodeId("the last", 2)
+    marked = [element(Op.Or, ua.ElementOperand(1), ua.ElementOperand(2))]
+    marked.append(element(Op.Equals, select("SourceNode"), literal(last)))
+    marked += [shifted(e, 2) for e in where]
+    chosen = event_filter("SourceNode", where=marked)
+    (made,) = await client.monitor(subscription, watch(SERVER, 1, chosen, queue=1000))
+    assert made.StatusCode.value == 0, made
+    for source in sources:
+        server.iserver.subscription_service.emit(make(source))
+    found: list[Any] = []
+    while last not in found:
+        server.iserver.subscription_service.emit(make(last))
+        found += texts(await client.events(1))
+    await client.request(ua.DeleteSubscriptionsRequest(Parameters=ua.DeleteSubscriptionsParameters([subscription])))
+    return [source for source in found if source != last]
+
+
+def shifted(one: Any, by: int) -> Any:
+    """The element, with the elements that it refers to so many places later."""
+    operands = [ua.ElementOperand(o.Index + by) if isinstance(o, ua.ElementOperand) else o for o in one.FilterOperands]
+    return ua.ContentFilterElement(one.FilterOperator, operands)
+
+
+async def test_in_view(client: Wire, server: UaServer, plant: Plant) -> None:
+    """§7.7.3 InView: events of sources that hierarchical references lead to from the View, however deep."""
+    where = [element(Op.InView, literal(NORTH))]
+    inside = [plant.id(p) for p in ("Line1", "Line1.Tag001", "Line1.Tag001.Count", "Line1.Alarms.High")]
+    outside = [plant.id("Line2"), plant.id("Line2.Tag001"), SERVER, ua.NodeId("no such node", 2)]
+    assert await sources_that_pass(client, server, where, *inside, *outside) == inside
+    told = [element(Op.InView, select("SourceName"))]  # no NodeId: always false
+    assert await sources_that_pass(client, server, told, *inside) == []
+
+
+HAS_COMPONENT, HAS_PROPERTY, AGGREGATES = (ua.NodeId(n) for n in (47, 46, 44))
+OBJECT_TYPE, FOLDER, DATA_VARIABLE, PROPERTY, ANALOG = (ua.NodeId(n) for n in (58, 61, 63, 68, 17570))
+VARIABLE_TYPE = ua.NodeId(62)
+
+
+def related(first: Any, second: Any, by: Any, hops: int, of_types: bool = False, of_reference: bool = False) -> Any:
+    types = [o if isinstance(o, ua.ElementOperand) else literal(o) for o in (first, second)]
+    u32 = literal(hops, ua.VariantType.UInt32)
+    return element(Op.RelatedTo, *types, literal(by), u32, literal(of_types), literal(of_reference))
+
+
+@pytest.mark.parametrize(
+    ("where", "expected"),
+    [
+        ([related(OBJECT_TYPE, ANALOG, HAS_COMPONENT, 1)], ["Line1"]),
+        ([related(OBJECT_TYPE, ANALOG, AGGREGATES, 1)], []),
+        ([related(OBJECT_TYPE, ANALOG, AGGREGATES, 1, of_reference=True)], ["Line1"]),
+        ([related(OBJECT_TYPE, VARIABLE_TYPE, HAS_COMPONENT, 1)], []),
+        ([related(OBJECT_TYPE, VARIABLE_TYPE, HAS_COMPONENT, 1, of_types=True)], ["Line1", "Line1.Alarms.High"]),
+        ([related(OBJECT_TYPE, ANALOG, HAS_COMPONENT, 2)], []),
+        ([related(OBJECT_TYPE, PROPERTY, AGGREGATES, 2, of_reference=True)], ["Line1"]),
+        ([related(OBJECT_TYPE, DATA_VARIABLE, HAS_COMPONENT, 2)], ["Line1"]),
+        ([related(VARIABLE_TYPE, DATA_VARIABLE, HAS_COMPONENT, 0, of_types=True)], ["Line1.Tag001"]),
+        ([related(OBJECT_TYPE, PROPERTY, AGGREGATES, 0, of_reference=True)], ["Line1"]),
+        ([related(OBJECT_TYPE, DATA_VARIABLE, HAS_COMPONENT, 4_000_000_000)], []),
+        (
+            [
+                related(OBJECT_TYPE, ua.ElementOperand(1), HAS_COMPONENT, 1),
+                related(ANALOG, PROPERTY, HAS_PROPERTY, 1),
+            ],
+            ["Line1"],
+        ),
+        (
+            [
+                related(ua.ElementOperand(1), DATA_VARIABLE, HAS_COMPONENT, 1, of_types=True),
+                related(OBJECT_TYPE, FOLDER, HAS_COMPONENT, 1),
+            ],
+            ["Line1"],
+        ),
+    ],
+)
+async def test_related_to(client: Wire, server: UaServer, plant: Plant, where: list[Any], expected: list[str]) -> None:
+    """§7.7.3 RelatedTo: types with and without subtypes, reference types, hops (0: to the end), chains of relations."""
+    sources = [plant.id(p) for p in ("Line1", "Line1.Tag001", "Line1.Alarms.High", "nowhere")]
+    assert await sources_that_pass(client, server, where, *sources) == [plant.id(p) for p in expected]
+
+
+async def test_related_condition(client: Wire, server: UaServer, plant: Plant) -> None:
+    """§7.7.3: an alarm is about its condition, too, whatever its source is."""
+    subscription = await client.subscribe()
+    where = [related(ANALOG, DATA_VARIABLE, HAS_COMPONENT, 1)]
+    await client.monitor(subscription, watch(SERVER, 1, event_filter("Message", where=where)))
+    emit = server.iserver.subscription_service.emit
+    emit(make(plant.id("Line1"), "plain"))
+    emit(make(plant.id("Line1"), "alarm", event_type=LIMIT_ALARM, condition=plant.id("Line1.Tag002")))
+    assert texts(await client.events(1)) == ["alarm"]
+
+
+async def test_a_wide_relation_is_judged_once(client: Wire, server: UaServer, plant: Plant) -> None:
+    """A chain over everything that is related to anything ends, and hundreds of events more cost nothing."""
+    everything = ua.NodeId(31)
+    chain = [related(ua.ElementOperand(k + 1), OBJECT_TYPE, everything, 0, True, True) for k in range(30)]
+    chain.append(related(OBJECT_TYPE, ANALOG, HAS_COMPONENT, 1))
+    sources = [plant.id("Line1")] * 900
+    assert await sources_that_pass(client, server, chain, *sources) == sources
+    lost = related(OBJECT_TYPE, ua.NodeId(2041), everything, 0, False, True)  # no instance is an event
+    assert await sources_that_pass(client, server, [lost], *sources) == []
 
 
 async def test_condition_id(client: Wire, server: UaServer, plant: Plant) -> None:

@@ -13,6 +13,9 @@ from loose_ua import ua
 
 from opcua_bms.ua.services.content_filter import WhereClause, compile_where
 from opcua_bms.ua.services.filter_values import cast, like
+from opcua_bms.ua.services.relations import Relations
+from opcua_bms.ua.services.type_tree import TypeTree
+from opcua_bms.ua.space.nodes import AddressSpace
 
 Op = ua.FilterOperator
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -44,14 +47,29 @@ def el(operator: Any, *operands: Any) -> Any:
     return ua.ContentFilterElement(operator, list(operands))
 
 
-def build(*elements: Any) -> tuple[WhereClause | None, Any]:
-    def field_of(operand: Any) -> Any:
+class World:
+    """Events are dicts, and the address space is empty."""
+
+    def __init__(self) -> None:
+        aspace = AddressSpace()
+        self.relations = Relations(aspace, TypeTree(aspace))
+
+    def field(self, operand: Any) -> Any:
         name = operand.BrowsePath[0].Name
         return lambda event: event[name]
 
-    return compile_where(
-        ua.ContentFilter(list(elements)), field_of, lambda _t: True, lambda _event, kind: kind == ua.NodeId(2041)
-    )
+    def is_event_type(self, _node_id: Any) -> bool:
+        return True
+
+    def of_type(self, _event: Any, event_type: Any) -> bool:
+        return bool(event_type == ua.NodeId(2041))
+
+    def nodes_of(self, event: Any) -> tuple[Any, ...]:
+        return (event["Source"],)
+
+
+def build(*elements: Any) -> tuple[WhereClause | None, Any]:
+    return compile_where(ua.ContentFilter(list(elements)), World())
 
 
 def passes(*elements: Any) -> bool:
