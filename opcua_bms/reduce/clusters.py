@@ -20,6 +20,8 @@ from opcua_bms.reduce.trends import Changes, Held, Pace, Scores
 NORMAL = 1.4826
 """Standard deviation of a normal distribution whose median absolute deviation is 1."""
 OPEN_WIRE_SHARE = 0.1
+CHANGE_UNITS = {"voltage": 0.0002, "temperature": 0.01}
+"""V, °C: changes are measured in steps of this."""
 _RATE_FACTORS = {"voltage": 1000.0, "temperature": 1.0}
 _NAMES = [name for name, _ in cluster_statistics("voltage")]
 _QUANTITIES, _ROWS = tuple(QUANTITY_UNITS), len(_NAMES)
@@ -51,7 +53,7 @@ class ClusterStatistics:
         self._rows = tuple(Rows(topology, layout, q) for q in _QUANTITIES)
         self._least = np.array([[s.least_deviation_v], [s.least_deviation_degc]])
         self._scores = tuple(Scores(r, s.outlier_time_s, s.outlier_score) for r in self._rows)
-        self._changes = tuple(Changes(s.change_window_s) for _ in self._rows)
+        self._changes = tuple(Changes(s.change_window_s, CHANGE_UNITS[r.quantity]) for r in self._rows)
         self._held = tuple(Held(self._groups, h) for h in (s.hysteresis_v, s.hysteresis_degc))
         self._pace = Pace()
         self._centre = np.array([[CENTRES[q]] for q in _QUANTITIES])
@@ -68,6 +70,8 @@ class ClusterStatistics:
         with np.errstate(over="ignore", invalid="ignore"):
             self._fill(block, packs, image)
             self._grade(block, quality, clusters)
+        for rows in self._rows:
+            rows.drop()
         known = clusters.stamp_ns.reshape(2, -1)
         self._spread(image.stamp_ns, np.where(known > 0, known, image.scan.frozen_ns))
         self._spread(image.measured_s, clusters.measured_s.reshape(2, -1))
@@ -165,7 +169,7 @@ class ClusterStatistics:
         off = rows.deviation[here].astype(np.float64) - median[here, None]
         first, second = off[:, :-1], off[:, 1:]
         slack = np.maximum(OPEN_WIRE_SHARE * (np.abs(first) + np.abs(second)), 3.0 * scale[here, None])
-        hit: Bool = rows.pairs[here, :-1] & (first * second < 0) & (np.abs(first + second) <= slack)
+        hit: Bool = rows.same_pack(here) & (first * second < 0) & (np.abs(first + second) <= slack)
         hit &= (np.abs(first) > limit) & (np.abs(second) > limit)
         at: IntArray = np.zeros(rows.groups, np.int64)
         at[here] = hit.argmax(axis=1)

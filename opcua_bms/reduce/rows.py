@@ -17,15 +17,17 @@ CENTRES = {"voltage": 3.3, "temperature": 25.0}
 RAILS = {"voltage": (0.0, 5.0), "temperature": (-40.0, 125.0)}
 """V, °C: at or beyond these an input says that nothing is connected, in whatever quality the device gives it."""
 DIGITS = {"voltage": 5, "temperature": 4}
+NOTHING: F32 = np.zeros((0, 0), np.float32)
 _ELEMENTS = {"voltage": "cell.voltage", "temperature": "sensor.temperature"}
 
 
 class Rows:
-    """One quantity of all clusters; `take` reads a scan.
+    """One quantity of all clusters; `take` reads a scan, `drop` lets go of it: a large plant has millions of cells.
 
-    After `take`: `deviation` float32[g, w], reading less centre, NaN where it is not good; `whole`: nothing is NaN;
-    `counts` int64[g] good readings; `low_at`, `high_at` int64[g] columns of the extremes, `low`, `high` float64[g]
-    their deviations (+∞, −∞: none); `off_count` and `off_at` int64[g]: sensors off, and the column of the first.
+    After `take`: `work` float32[g, w] is scratch; `deviation` float32[g, w], reading less centre, NaN where it is not
+    good; `whole`: nothing is NaN; `counts` int64[g] good readings; `low_at`, `high_at` int64[g] columns of the
+    extremes, `low`, `high` float64[g] their deviations (+∞, −∞: none); `off_count` and `off_at` int64[g]: sensors off,
+    and the column of the first.
     """
 
     def __init__(self, topology: Topology, layout: Layout, quantity: str) -> None:
@@ -38,17 +40,10 @@ class Rows:
         self.shape = self.grid.shape
         self.groups, self.width = self.shape
         self.centre = CENTRES[quantity]
-        sizes = np.diff(packs)
-        pack = np.repeat(np.arange(t.n_packs), sizes)
-        self._numbers = np.stack((t.pack_number[pack], np.arange(pack.size) - packs[pack] + 1))
-        self._first = offsets[:-1]
+        self._packs, self._pack_number = packs, t.pack_number
+        self._first, self._last = offsets[:-1], max(int(offsets[-1]) - 1, 0)
         self._starts = np.arange(self.groups) * self.width
-        pairs = np.append(pack[1:] == pack[:-1], False) if pack.size else np.zeros(0, bool)
-        self.pairs = np.asarray(self.grid.take(pairs, 0.0), bool)
-        """bool[g, w]: the reading to the right is of the same pack"""
-        self.deviation: F32 = np.zeros(self.shape, np.float32)
-        self.work: F32 = np.zeros(self.shape, np.float32)
-        """scratch: at the design load, memory that is touched anew costs more than the arithmetic"""
+        self.deviation = self.work = NOTHING
         self.whole = False
         self.counts: IntArray = np.zeros(self.groups, np.int64)
         self.low_at = self.high_at = self.off_count = self.off_at = np.zeros(self.groups, np.int64)
@@ -57,6 +52,7 @@ class Rows:
 
     def take(self, image: Image) -> None:
         """Read the scan."""
+        self.deviation, self.work = np.empty(self.shape, np.float32), np.empty(self.shape, np.float32)
         if not self.width or not self.groups:
             return
         quality = image.quality[self.slots]
@@ -93,9 +89,24 @@ class Rows:
         values: F64 = of.reshape(-1)[self._starts + columns].astype(np.float64)
         return values
 
-    def place(self, columns: IntArray) -> IntArray:
-        """Numbers of the pack and of the cell (sensor), int64[2, …, g], in these columns int64[…, g]; 0: none."""
-        if not self._numbers.size:
-            return np.zeros((2, *columns.shape), np.int64)
-        numbers: IntArray = self._numbers[:, np.minimum(self._first + columns, self._numbers.shape[1] - 1)]
-        return numbers
+    def drop(self) -> None:
+        """Let go of what only the scan needs."""
+        self.deviation = self.work = NOTHING
+
+    def _pack_of(self, members: IntArray) -> IntArray:
+        """Pack (of the plant) of these cells or sensors of the plant."""
+        pack: IntArray = np.searchsorted(self._packs, members, side="right") - 1
+        return pack
+
+    def place(self, columns: IntArray) -> tuple[IntArray, IntArray]:
+        """Numbers of the pack and of the cell (sensor) in these columns int64[…, g]; 0: the plant has none."""
+        if not self._pack_number.size or self._packs[-1] == 0:
+            return np.zeros_like(columns), np.zeros_like(columns)
+        member = np.minimum(self._first + columns, self._last)
+        pack = self._pack_of(member)
+        return self._pack_number[pack], member - self._packs[pack] + 1
+
+    def same_pack(self, groups: IntArray) -> npt.NDArray[np.bool_]:
+        """bool[k, w − 1]: of these clusters, whether a reading and the one to its right are of the same pack."""
+        pack = self._pack_of(np.minimum(self._first[groups, None] + np.arange(self.width), self._last))
+        return np.asarray(pack[:, 1:] == pack[:, :-1], bool)

@@ -8,13 +8,17 @@ from __future__ import annotations
 from collections import deque
 
 import numpy as np
+import numpy.typing as npt
 
 from opcua_bms.model.image import ScanInfo
 from opcua_bms.model.topology import IntArray
 from opcua_bms.reduce.robust import F32, F64
 from opcua_bms.reduce.rows import Rows
 
-SAMPLES_PER_WINDOW = 12
+I16 = npt.NDArray[np.int16]
+
+SAMPLES_PER_WINDOW = 2
+MISSING = -(1 << 15)
 HIGHEST_SCORE = 1000.0
 """More is remembered of no reading, so that garbage is forgotten within a few of its times."""
 GAP_PERIODS, GAP_S = 3.0, 5.0
@@ -72,11 +76,14 @@ class Scores:
 
 
 class Changes:
-    """The reading of each cluster that changed fastest over a window."""
+    """The reading of each cluster that changed fastest over a window (up to half of it longer).
 
-    def __init__(self, window_s: float) -> None:
-        self._window_s = window_s
-        self._samples: deque[tuple[float, F32, bool]] = deque()
+    Samples are kept as int16 in steps of `unit`: a large plant has millions of readings, and each sample costs memory.
+    """
+
+    def __init__(self, window_s: float, unit: float) -> None:
+        self._window_s, self._unit = window_s, np.float32(unit)
+        self._samples: deque[tuple[float, I16, bool]] = deque()
 
     def reset(self) -> None:
         self._samples.clear()
@@ -86,24 +93,37 @@ class Changes:
 
         Only readings that are good at both ends count.
         """
-        samples, spare = self._samples, None
+        samples = self._samples
         while len(samples) > 1 and now_s - samples[1][0] >= self._window_s - 1e-6:
-            spare = samples.popleft()[1]
+            samples.popleft()
         if not samples or now_s - samples[-1][0] >= self._window_s / SAMPLES_PER_WINDOW - 1e-6:
-            kept = np.empty_like(rows.deviation) if spare is None else spare
-            kept[:] = rows.deviation
-            samples.append((now_s, kept, rows.whole))
-        then_s, before, whole = samples[0]
+            samples.append((now_s, *self._sample(rows)))
+        then_s, sample, whole = samples[0]
         age_s = now_s - then_s
-        nothing = np.full(rows.groups, np.nan), np.zeros(rows.groups, np.int64)
         if age_s < self._window_s - 1e-6 or age_s <= 0 or not rows.width:
-            return nothing
-        change = np.subtract(rows.deviation, before, out=rows.work)
-        np.abs(change, out=change)
-        if not (whole and rows.whole):
-            np.copyto(change, -1.0, where=np.isnan(change))
-        at = change.argmax(axis=1)
-        return (rows.at(rows.deviation, at) - rows.at(before, at)) * (60.0 / age_s), at
+            return np.full(rows.groups, np.nan), np.zeros(rows.groups, np.int64)
+        change = np.multiply(sample, self._unit, out=rows.work)
+        np.subtract(rows.deviation, change, out=change)
+        whole = whole and rows.whole
+        if not whole:
+            np.copyto(change, np.nan, where=sample == MISSING)
+        highest_at, lowest_at = (
+            (change.argmax(axis=1), change.argmin(axis=1))
+            if whole
+            else (np.nan_to_num(change, nan=-np.inf).argmax(axis=1), np.nan_to_num(change, nan=np.inf).argmin(axis=1))
+        )
+        highest, lowest = rows.at(change, highest_at), rows.at(change, lowest_at)
+        at = np.where(highest >= -lowest, highest_at, lowest_at)
+        return np.where(highest >= -lowest, highest, lowest) * (60.0 / age_s), at
+
+    def _sample(self, rows: Rows) -> tuple[I16, bool]:
+        """Deviations of now in steps, MISSING where they are not good or beyond what int16 can say."""
+        steps = np.multiply(rows.deviation, 1.0 / self._unit, out=rows.work)
+        np.rint(steps, out=steps)
+        whole = rows.whole and bool((steps.min(initial=0.0) > MISSING) and (steps.max(initial=0.0) < -MISSING))
+        if not whole:
+            np.copyto(steps, MISSING, where=~(np.abs(steps) < -MISSING))
+        return steps.astype(np.int16), whole
 
 
 class Held:

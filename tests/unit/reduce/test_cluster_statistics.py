@@ -19,7 +19,7 @@ from opcua_bms.model.topology import ClusterShape, PackShape, StackShape, Topolo
 from opcua_bms.reduce import Reducer
 from opcua_bms.reduce.settings import ReduceSettings, StatisticsSettings
 
-WINDOW_S, TIME_S = 6.0, 4.0
+WINDOW_S, TIME_S = 2.0, 4.0
 SETTINGS = ReduceSettings(
     statistics=StatisticsSettings(outlier_score=3.0, outlier_time_s=TIME_S, change_window_s=WINDOW_S)
 )
@@ -30,6 +30,7 @@ READINGS = {
     "voltage": np.array([3.2, 3.3, 3.301, 3.3025, 3.3045, 3.4, 3.45, 2.9, 0.0]),
     "temperature": np.array([20.0, 24.9, 25.0, 25.1, 25.3, 30.0, 60.0, -40.0]),
 }
+STEPS = {"voltage": 0.00011, "temperature": 0.0051}
 ELEMENTS = {"voltage": "cell.voltage", "temperature": "sensor.temperature"}
 QUALITIES = [Quality.GOOD] * 6 + [
     Quality.LAST_USABLE,
@@ -156,7 +157,7 @@ def check_cluster(check: Checker, naive: Naive, now_s: float, last_s: float | No
 
 
 def check_change(check: Checker, good: list[Member], now_s: float, started_s: float) -> None:
-    """Samples are taken each scan here (1 s > a twelfth of the window), so the one a window ago is exact."""
+    """Samples are taken each scan here (1 s is half of the window), so the one a window ago is exact to a step."""
     name = f"fastest_cell_{check.quantity}_change"
     if now_s - started_s < WINDOW_S:
         check.value(name, None)
@@ -171,7 +172,7 @@ def check_change(check: Checker, good: list[Member], now_s: float, started_s: fl
         assert math.isnan(value)
         assert not IS_USABLE[quality]
         return
-    assert abs(value) == pytest.approx(max(map(abs, changes)) * factor, abs=0.05)
+    assert abs(value) == pytest.approx(max(map(abs, changes)) * factor, abs=STEPS[check.quantity] * factor)
 
 
 def check_held(check: Checker, naive: Naive, good: list[Member], readings: dict[int, float], now_s: float) -> None:
