@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,6 +13,7 @@ from opcua_bms.model.image import Image
 from opcua_bms.model.layout import Layout
 from opcua_bms.model.quality import IS_GOOD, IS_USABLE, Quality
 from opcua_bms.model.topology import Topology
+from opcua_bms.profiles.plan import DevicePlan
 
 I64 = npt.NDArray[np.int64]
 F64 = npt.NDArray[np.float64]
@@ -64,6 +66,61 @@ class CellWatch:
         slots = [start + cluster for start in self._currents]
         known = [slot for slot in slots if IS_USABLE[work.quality[slot]]]
         return bool(known) and abs(float(work.values[known[0]])) >= self._flowing_a
+
+
+class StuckWatch:
+    """Marks values FROZEN that were read again and again for longer than their window without a change.
+
+    `windows_s` float64[n] > 0 of `slots` int64[n]. What counts is when a value was measured: one that is read once an
+    hour is not stuck in between, and a bad reading neither moves it nor lets it stand.
+    """
+
+    def __init__(self, slots: I64, windows_s: F64, n_numbers: int) -> None:
+        order = np.argsort(slots)
+        self._slots, self._windows_s = slots[order], windows_s[order]
+        self._split = int(np.searchsorted(self._slots, n_numbers))
+        self._n_numbers = n_numbers
+        self._last = np.zeros(slots.size, np.uint64)
+        self._measured_s = np.full(slots.size, -np.inf)
+        self._since_s = np.zeros(slots.size)
+        self._known = np.zeros(slots.size, bool)
+
+    def judge(self, work: Image) -> None:
+        """Mark what stands still in an image into which the device was just read."""
+        slots, split = self._slots, self._split
+        if not slots.size:
+            return
+        now = np.empty(slots.size, np.uint64)
+        now[:split] = work.values[slots[:split]].view(np.uint64)
+        now[split:] = work.bits[slots[split:] - self._n_numbers]
+        quality, measured_s = work.quality[slots], work.measured_s[slots]
+        good = IS_GOOD[quality]
+        fresh = good & (measured_s > self._measured_s)
+        moved = fresh & ((now != self._last) | ~self._known)
+        self._last[fresh], self._measured_s[fresh] = now[fresh], measured_s[fresh]
+        self._since_s[moved] = measured_s[moved]
+        self._known |= fresh
+        stuck = good & (self._measured_s - self._since_s >= self._windows_s)
+        work.quality[slots[stuck]] = Quality.FROZEN
+
+
+def stuck_windows(plans: Sequence[DevicePlan], of_site: Mapping[str, float]) -> tuple[I64, F64, float | None]:
+    """Slots with their windows in s, and that of the cells (None: the site's); `of_site` by name of a point comes first.
+
+    0 in either: not judged.
+    """
+    windows: dict[int, float] = {}
+    cells: float | None = None
+    for plan in plans:
+        for element in plan.elements:
+            window = of_site.get(element.point.name, element.point.stuck_s)
+            if window is None:
+                continue
+            if element.point.target == "cell.voltage":
+                cells = window
+            elif window:
+                windows.update(dict.fromkeys(element.slots.tolist(), window))
+    return np.array(list(windows), np.int64), np.array(list(windows.values()), np.float64), cells
 
 
 PATIENCE = 3

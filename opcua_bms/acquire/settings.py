@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
@@ -99,6 +100,8 @@ class DeviceSettings:
     """how often the requests of group `slow` are read"""
     frozen_cells_s: float = 0.0
     """all cell voltages of a cluster unchanged to the bit for so long while current flows → FROZEN; 0: off"""
+    stuck_s: Mapping[str, float] = field(default_factory=dict)
+    """by name of a point, in place of its profile's: unchanged for so long → FROZEN; 0: not judged"""
     flowing_a: float = 5.0
     """a cluster's current, in either direction, that must show in some cell"""
     clock_limit_s: float = 60.0

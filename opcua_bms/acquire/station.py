@@ -9,7 +9,7 @@ import numpy as np
 
 from opcua_bms.acquire.binding import I64, NEVER, Binding, Bools, Reading
 from opcua_bms.acquire.device import Device
-from opcua_bms.acquire.doubt import Awakening, CellWatch
+from opcua_bms.acquire.doubt import Awakening, CellWatch, StuckWatch, stuck_windows
 from opcua_bms.acquire.driver import Driver, Fault
 from opcua_bms.acquire.lane import Frame
 from opcua_bms.acquire.life import Life
@@ -71,7 +71,11 @@ class Station:
         self._fast = None if settings.fast is None else Binding(settings.fast, absent, hard_limit, pulse)
         self.fast_slots: I64 = np.zeros(0, np.int64) if self._fast is None else self._fast.slots
         slots = np.concatenate([self._binding.slots, self.fast_slots])
-        self._cells = CellWatch(slots, topology, layout, settings.frozen_cells_s, settings.flowing_a)
+        stuck, windows_s, of_cells = stuck_windows(plans, settings.stuck_s)
+        kept = np.isin(stuck, slots)
+        self._stuck = StuckWatch(stuck[kept], windows_s[kept], layout.n_numbers)
+        window_s = settings.frozen_cells_s if of_cells is None else of_cells
+        self._cells = CellWatch(slots, topology, layout, window_s, settings.flowing_a)
         self._frozen_clusters: tuple[int, ...] = ()
         self._awakening = Awakening(self._binding.number_slots, layout)
         self._settings = settings
@@ -111,6 +115,7 @@ class Station:
             if fast is not None or not self._fast_applied:
                 self._fast.apply(fast, k, stamp_ns, work)
             self._fast_applied = False
+        self._stuck.judge(work)
         if reading is not None:
             self._frozen_clusters = self._cells.judge(work, now_s)
         return self._health(k)
@@ -121,6 +126,7 @@ class Station:
         if self._fast is None or fast is None:
             return False
         self._fast.apply(fast, k, stamp_ns, work)
+        self._stuck.judge(work)
         self._fast_applied = True
         return True
 

@@ -110,6 +110,10 @@ def _expand(
     if device.stack > topology.n_stacks:
         complain("stack", f"stack {device.stack} does not exist, the file has {topology.n_stacks} [[stacks]]")
         return []
+    points = [point.name for point in profile.point if point.readable and not point.on_device]
+    for name in device.stuck_s:
+        if name not in points:
+            complain("stuck_s", f"profile '{profile.name}' reads no point {name!r}{did_you_mean(name, points)}")
     first = int(topology.stack_clusters[device.stack - 1])
     fitted = int(topology.stack_clusters[device.stack]) - first
     if profile.serves != "cluster":

@@ -33,6 +33,9 @@ def point_findings(profile: Profile, point: Point, columns: Mapping[str, Column]
     if point.on_device:
         if point.repeat:
             yield "error", "device-repeat", "a value of the device itself cannot be repeated", "leave repeat out"
+        if point.stuck_s or point.meanings or point.bit_per_cluster:
+            what = "stuck_s, meanings or bit_per_cluster of a value of the device itself"
+            yield "error", "device-judged", what, "leave them out: nobody judges it"
         return
     column = columns.get(point.target)
     if column is None:
@@ -43,6 +46,7 @@ def point_findings(profile: Profile, point: Point, columns: Mapping[str, Column]
     yield from _repeat(profile, point, column)
     if column.kind is Kind.WORD:
         yield from _word(point)
+        yield from _meanings(point, column)
     else:
         yield from _number(point, column)
 
@@ -158,7 +162,7 @@ def _word(point: Point) -> Iterator[Row]:
         width = levels * fields
     if point.shift + width > 64:
         yield "error", "word-width", f"bits up to {point.shift + width - 1} of a word of 64", "correct shift"
-    beyond = [bit for bit in point.bits if not point.shift <= bit < point.shift + width]
+    beyond = [bit for bit in (*point.bits, *point.meanings) if not point.shift <= bit < point.shift + width]
     if beyond:
         what = f"bit {beyond[0]} is labelled, the point has bits {point.shift} to {point.shift + width - 1}"
         yield "error", "bit-range", what, "correct the bit or the type"
@@ -171,11 +175,30 @@ def _word(point: Point) -> Iterator[Row]:
         )
 
 
+_ASSERTED = {
+    Scope.CLUSTER: ("contactor_closed", "cell_"),
+    Scope.BMS: ("charging_forbidden", "discharging_forbidden", "cell_"),
+}
+"""what bits of a word of each scope can assert"""
+
+
+def _meanings(point: Point, column: Column) -> Iterator[Row]:
+    for bit, meaning in point.meanings.items():
+        if not meaning.startswith(_ASSERTED.get(column.scope, ("?",))):
+            what = f"bit {bit} means {meaning}, which {column.name} cannot say"
+            yield "error", "meaning", what, "contactors are a cluster's, limits of power the plant's"
+    if point.bit_per_cluster and column.scope not in (Scope.BMS, Scope.STACK):
+        what = f"{column.name} is of one {column.scope}, and has a bit per cluster"
+        yield "error", "meaning", what, "use meanings"
+    if point.bit_per_cluster and point.meanings:
+        yield "error", "meaning", "a bit per cluster, and meanings of bits", "choose one"
+
+
 def _number(point: Point, column: Column) -> Iterator[Row]:
     scaled = (point.divide_by, point.scale, point.offset) != (1, 1, 0)
     if scaled and column.name.endswith(_COUNTED):
         yield "error", "scaled-index", f"{column.name} counts or numbers something, it has no scale", "leave it out"
-    if point.bits or point.severity is not None or point.shift:
+    if point.bits or point.severity is not None or point.shift or point.meanings or point.bit_per_cluster:
         yield "error", "number-bits", f"bits for {column.name}, which is a number", "choose a target that is a word"
     for label, times in Counter(point.values.values()).items():
         if times > 1:

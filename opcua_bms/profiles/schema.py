@@ -10,6 +10,15 @@ Table = Literal["input", "holding", "coil", "discrete"]
 PointType = Literal["u16", "s16", "u32", "s32", "u64", "s64", "float32", "float64", "bool", "string", "clock"]
 Order = Literal["big", "little"]
 Over = Literal["stack", "cluster", "pack", "cell", "sensor"]
+Meaning = Literal[
+    "contactor_closed",
+    "charging_forbidden",
+    "discharging_forbidden",
+    "cell_over_voltage",
+    "cell_under_voltage",
+    "cell_over_temperature",
+    "cell_under_temperature",
+]
 
 TYPE_WORDS = {
     "u16": 1,
@@ -116,6 +125,13 @@ class Point(Strict):
     """labels of an enumeration's values, after recoding"""
     recode: dict[int, int] = {}
     """device's code → ours"""
+    meanings: dict[Annotated[int, Field(ge=0, le=63)], Meaning] = {}
+    """what bits of the target word assert about the plant; it is compared with what is measured"""
+    bit_per_cluster: Literal["contactor_closed"] | None = None
+    """what bit k − 1 of a word of a stack or of the plant asserts about its cluster k"""
+    stuck_s: Annotated[float, Field(ge=0, le=86_400)] | None = None
+    """read again and again for so long without any change: frozen, each element by itself; of cell voltages all of a
+    cluster together, while current flows (else the site's frozen_cells_s); 0: never"""
     group: Literal["fast", "normal", "slow"] = "normal"
     access: Literal["read", "write", "read_write"] = "read"
     note: str = ""
@@ -207,6 +223,18 @@ class Profile(Strict):
             if labels:
                 out.setdefault(point.target, {}).update(labels)
         return {column: dict(sorted(labels.items())) for column, labels in out.items()}
+
+    def meanings(self) -> dict[str, dict[int, str]]:
+        """What bits of words assert: {column: {bit: meaning}}."""
+        out: dict[str, dict[int, str]] = {}
+        for point in self.point:
+            if point.meanings:
+                out.setdefault(point.target, {}).update(sorted(point.meanings.items()))
+        return out
+
+    def bits_per_cluster(self) -> dict[str, str]:
+        """Words with a bit per cluster: {column: what it asserts}."""
+        return {p.target: p.bit_per_cluster for p in self.point if p.bit_per_cluster is not None}
 
     def value_labels(self) -> dict[str, dict[int, str]]:
         """Labels of enumeration values: {column: {value: label}}."""

@@ -91,6 +91,7 @@ def _settings(
         fast=fast,
         slow_period_s=scan.slow_period_s,
         frozen_cells_s=scan.frozen_cells_s,
+        stuck_s=settings.stuck_s,
         flowing_a=scan.flowing_a,
         clock_limit_s=scan.clock_limit_s,
     )
