@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from opcua_bms.infomodel.plan import InstancePlan
     from opcua_bms.infomodel.tags import Tag
     from opcua_bms.runtime.plant import Plant
 
@@ -21,23 +22,24 @@ _CELLS = ("*.Cell[0-9]*", "*.Sensor[0-9]*")
 
 
 class Format(StrEnum):
-    """csv and json: all there is to know; telegraf: an input plugin's section."""
+    """csv and json: all there is to know; telegraf: an input plugin's section; nodeset2: an address space to import."""
 
     CSV = "csv"
     JSON = "json"
     TELEGRAF = "telegraf"
+    NODESET2 = "nodeset2"
 
 
 def run(
     file: Annotated[Path | None, typer.Argument(help="Configuration file.")] = None,
     config: Annotated[Path | None, typer.Option("--config", help="The same, as an option.")] = None,
-    form: Annotated[Format, typer.Option("--format", help="csv, json, or telegraf.")] = Format.CSV,
+    form: Annotated[Format, typer.Option("--format", help="csv, json, telegraf or nodeset2.")] = Format.CSV,
     node: Annotated[
         list[str] | None,
         typer.Option("--node", help="NodeId texts, * and ? allowed, like 'BMS.Stack1.Cluster*.Voltage'; repeatable."),
     ] = None,
     cells: Annotated[
-        bool | None, typer.Option("--cells/--no-cells", help="Single cells too; default: not for telegraf.")
+        bool | None, typer.Option("--cells/--no-cells", help="Single cells too; default: for csv and json.")
     ] = None,
 ) -> None:
     """List every variable of a site: NodeId, type, unit, description. Asks no server and no device."""
@@ -49,29 +51,49 @@ def run(
     path = find(file or config, os.environ)
     site, document = load(path, os.environ)
     plant = build_plant(site, document, path.parent)
-    with_cells = form is not Format.TELEGRAF if cells is None else cells
-    wanted = _wanted(plant, node or ["*"], with_cells)
+    with_cells = form in (Format.CSV, Format.JSON) if cells is None else cells
+    plan = _plan(plant)
+    wanted = _wanted(plan, node or ["*"], with_cells)
     if form is Format.CSV:
         _csv(wanted, site.site.namespace_uri)
     elif form is Format.JSON:
         _json(wanted, site.site.namespace_uri)
-    else:
+    elif form is Format.TELEGRAF:
         _telegraf(wanted, site.opcua.endpoint)
+    else:
+        _nodeset(plan, None if with_cells and not node else wanted, site.site.namespace_uri)
 
 
-def _wanted(plant: Plant, patterns: list[str], with_cells: bool) -> Iterable[Tag]:
+def _plan(plant: Plant) -> InstancePlan:
     from opcua_bms.acquire.acquisition import bound_slots
     from opcua_bms.infomodel.plan import instance_plan
-    from opcua_bms.infomodel.tags import tags
 
     bound = bound_slots(plant.devices, plant.layout)
     provided = [name for name, column in plant.layout.columns.items() if bound[column.slots].any()]
-    plan = instance_plan(plant.topology, plant.labels, provided, [device.name for device in plant.devices])
+    return instance_plan(plant.topology, plant.labels, provided, [device.name for device in plant.devices])
+
+
+def _wanted(plan: InstancePlan, patterns: list[str], with_cells: bool) -> Iterable[Tag]:
+    from opcua_bms.infomodel.tags import tags
+
     for tag in tags(plan):
         if not with_cells and any(fnmatchcase(tag.path, cell) for cell in _CELLS):
             continue
         if any(fnmatchcase(tag.path, pattern) for pattern in patterns):
             yield tag
+
+
+def _nodeset(plan: InstancePlan, wanted: Iterable[Tag] | None, uri: str) -> None:
+    """The site's instances; the types are required by it: nodesets/ of the installed package has them."""
+    from opcua_bms.infomodel.site_nodeset import SITE, TYPES, site_nodeset
+    from opcua_bms.infomodel.types import NODE_IDS_FILE
+    from opcua_bms.resources import nodeset_bytes
+    from opcua_bms.server.names import Names
+
+    names = Names.of(TYPES, SITE, nodeset_bytes(NODE_IDS_FILE))
+    paths = None if wanted is None else {tag.path for tag in wanted}
+    for piece in site_nodeset(plan, uri, lambda name: str(names.type(name).to_string()), paths):
+        sys.stdout.write(piece)
 
 
 def _csv(wanted: Iterable[Tag], uri: str) -> None:

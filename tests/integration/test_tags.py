@@ -8,6 +8,7 @@ import json
 import tomllib
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import pytest
 from asyncua import Client, ua
@@ -66,6 +67,10 @@ async def test_the_shapes_can_be_read(tmp_path: Path) -> None:
     nodes = section["group"][0]["nodes"]
     assert {"name": "BMS.Power", "identifier": "BMS.Power"} in nodes
     assert not any(".Cell01." in node["identifier"] for node in nodes)
+    code, out, errors = await program.run("tags", "site.toml", "--format", "nodeset2", "--node", "BMS.Power")
+    assert code == 0, errors
+    nodes = [e.attrib["NodeId"] for e in ET.fromstring(out) if "NodeId" in e.attrib]  # noqa: S314 - our own output
+    assert nodes == [f"ns=1;s=BMS{path}" for path in ("", ".Power", ".Power.EURange", ".Power.EngineeringUnits")]
     code, out, _ = await program.run("doctor", "site.toml", "--json")
     assert code == 78, "nobody may log in yet"
     assert {row["name"] for row in json.loads(out) if not row["ok"]} >= {"users"}
