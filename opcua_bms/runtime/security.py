@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
+import shlex
 import socket
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -71,6 +72,12 @@ def certificate_request(opcua: OpcUa) -> CertificateRequest:
     return CertificateRequest(application_uri(opcua), "opcua-bms", "opcua-bms", host_names(extra))
 
 
+def login_hint(name: str) -> str:
+    """The commands that would let a user in; the name is a stranger's, so it is quoted for the shell."""
+    quoted = shlex.quote(name)
+    return f"opcua-bms users passwd {quoted}, or opcua-bms users add {quoted} --role ROLE if there is no such user"
+
+
 def application_roles(opcua: OpcUa) -> dict[str, frozenset[Role]]:
     """Roles by ApplicationUri."""
     return {a.uri: frozenset(map(Role.parse, a.roles)) for a in opcua.applications}
@@ -97,6 +104,10 @@ def server_settings(opcua: OpcUa, stores: Stores, *, demo_access: bool = False) 
         anonymous_operates_alarms=anonymous == "operate",
         application_roles=application_roles(opcua),
         renew_hint="opcua-bms certs renew",
+        issuer_hint="opcua-bms certs trust --issuer FILE, with its authority's certificate",
+        bind_hint="opcua-bms users add NAME --role ROLE --no-password --certificate FILE",
+        login_hint=login_hint,
+        anonymous_hint='anonymous = "observe" in the [opcua] table of the configuration',
         trust_hint=lambda thumbprint: f"opcua-bms certs trust {thumbprint}",
         user_trust_hint=lambda thumbprint: f"opcua-bms certs trust --users {thumbprint}",
     )

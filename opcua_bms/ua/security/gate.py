@@ -21,6 +21,7 @@ from opcua_bms.ua.guard.limits import GuardLimits
 from opcua_bms.ua.guard.memory import MemoryRelief
 from opcua_bms.ua.security.audit import AuditKind, AuditRecord, AuditTrail
 from opcua_bms.ua.security.certificates import CertificateRequest, der, thumbprint
+from opcua_bms.ua.security.hints import certificate_hint
 from opcua_bms.ua.security.identity import Authenticator
 from opcua_bms.ua.security.incidents import Incidents
 from opcua_bms.ua.security.pki import PkiStore, TrustLists
@@ -147,9 +148,8 @@ class Gate:
             "thumbprint": name,
             "code": f"{error.code:#010x}",
             "reason": error.reason,
+            "hint": certificate_hint(error.code, self.settings.trust_hint(name), self.settings.issuer_hint),
         }
-        if error.code == StatusCodes.BadCertificateUntrusted:
-            fields["hint"] = self.settings.trust_hint(name)
         self.incidents.report("certificate_rejected", address, name, **fields)
         self.audit(
             _KIND_OF.get(error.code, AuditKind.CERTIFICATE_INVALID),

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from opcua_bms.clock import Clock
 from opcua_bms.errors import OpcuaBmsError
 from opcua_bms.ua.security.certificates import thumbprint
+from opcua_bms.ua.security.hints import certificate_hint
 from opcua_bms.ua.security.incidents import Incidents
 from opcua_bms.ua.security.passwords import MOST_BYTES
 from opcua_bms.ua.security.pki import PkiStore, TrustLists
@@ -92,7 +93,12 @@ class Authenticator:
 
     def _anonymous(self, challenge: Challenge) -> RemoteUser:
         if not self.settings.anonymous:
-            self._incidents.report("login_refused", challenge.address, reason="anonymous users are not let in")
+            self._incidents.report(
+                "login_refused",
+                challenge.address,
+                reason="anonymous users are not let in",
+                hint=self.settings.anonymous_hint,
+            )
             raise ServiceError(StatusCodes.BadIdentityTokenRejected)
         roles = {Role.ANONYMOUS, *self.settings.anonymous_roles, *self._application(challenge)}
         return RemoteUser(roles=frozenset(roles), application_uri=challenge.application_uri)
@@ -117,7 +123,7 @@ class Authenticator:
         started = self._clock.monotonic()
         pair = (name, challenge.address)
         password = open_secret(token, policy.policy_uri, challenge)
-        reason = "too many wrong passwords: wait up to a minute"
+        reason, hint = "too many wrong passwords", "wait up to a minute"
         async with self._turn(pair) as admitted:
             if admitted and self.throttle.wait(*pair, self._clock.monotonic()) == 0:
                 record = await self._verify(name, password)
@@ -125,8 +131,8 @@ class Authenticator:
                     self.throttle.succeeded(*pair)
                     return self._known(record, challenge)
                 self.throttle.failed(*pair, self._clock.monotonic())
-                reason = "unknown user or wrong password"
-        self._incidents.report("login_refused", challenge.address, name, user=name, reason=reason)
+                reason, hint = "unknown user or wrong password", self.settings.login_hint(name)
+        self._incidents.report("login_refused", challenge.address, name, user=name, reason=reason, hint=hint)
         await asyncio.sleep(max(0.0, REFUSAL_S - (self._clock.monotonic() - started)))
         raise ServiceError(StatusCodes.BadUserAccessDenied)
 
@@ -169,8 +175,9 @@ class Authenticator:
         except CertificateRejectedError as error:
             raise ServiceError(StatusCodes.BadIdentityTokenInvalid) from error
         _check_signature(chain[0], signature, policy.policy_uri, challenge)
+        name = thumbprint(chain[0])
         record = None
-        reason = "no user has this certificate"
+        reason, hint = "no user has this certificate", self.settings.bind_hint
         try:
             lists = await asyncio.to_thread(self.user_store.lists) if self.user_store else _NOBODY
             validate_user(chain, lists, _utc(self._clock), self.settings.validation)
@@ -178,14 +185,14 @@ class Authenticator:
                 record = await asyncio.to_thread(self.users.find_certificate, chain[0])
         except CertificateRejectedError as error:
             reason = error.reason
-            if self.user_store is not None:
+            hint = certificate_hint(error.code, self.settings.user_trust_hint(name), self.settings.issuer_hint)
+            if self.user_store is not None and error.code == StatusCodes.BadCertificateUntrusted:
                 with contextlib.suppress(OpcuaBmsError):  # a full disk must not change the answer
                     await asyncio.to_thread(self.user_store.remember_rejected, chain[0])
         except OpcuaBmsError as error:
-            reason = str(error)
+            reason, hint = str(error), ""
         if record is not None:
             return self._known(record, challenge)
-        name = thumbprint(chain[0])
         self._incidents.report(
             "user_certificate_rejected",
             challenge.address,
@@ -193,7 +200,7 @@ class Authenticator:
             certificate=chain[0].subject.rfc4514_string(),
             thumbprint=name,
             reason=reason,
-            hint=self.settings.user_trust_hint(name),
+            hint=hint,
         )
         raise ServiceError(StatusCodes.BadIdentityTokenRejected)
 

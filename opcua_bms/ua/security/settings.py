@@ -47,6 +47,11 @@ def no_hint(thumbprint: str) -> str:
     return f"move {thumbprint} from rejected to trusted"
 
 
+def no_login_hint(name: str) -> str:
+    """The same for users."""
+    return f"set a password for {name!r}, or add the user"
+
+
 @dataclass(frozen=True)
 class SecuritySettings:
     """Channels, tokens and roles of one server. The defaults let nobody in who was not invited."""
@@ -68,6 +73,14 @@ class SecuritySettings:
     """the command that would trust an application's certificate, from its thumbprint"""
     user_trust_hint: Callable[[str], str] = no_hint
     """the same for a user's certificate"""
+    bind_hint: str = "bind the certificate to a user"
+    """the command that makes a trusted certificate a user's"""
+    issuer_hint: str = "add its authority's certificate to issuer/certs"
+    """the command that adds an authority which only completes chains"""
+    login_hint: Callable[[str], str] = no_login_hint
+    """the commands that would let a user in who was refused, from the name"""
+    anonymous_hint: str = ""
+    """the setting that lets anonymous users in"""
     renew_hint: str = ""
     """the command that renews the own certificate"""
 
