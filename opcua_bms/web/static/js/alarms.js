@@ -6,9 +6,10 @@ import { session } from "./session.js";
 const MOST_ROWS = 500, BRIEF_ROWS = 30;
 
 export class Alarms {
-  constructor(plant, ask) {
+  constructor(plant, ask, past) {
     this.plant = plant;
     this.ask = ask;
+    this.past = past;
     this.which = "open";
     this.rows = new Map();
     this.body = document.getElementById("alarm-table").tBodies[0];
@@ -19,6 +20,10 @@ export class Alarms {
     for (const button of document.querySelectorAll("[data-show]")) {
       button.addEventListener("click", () => {
         this.which = button.dataset.show;
+        const past = this.which === "past";
+        document.getElementById("alarm-open").hidden = past;
+        document.getElementById("alarm-past").hidden = !past;
+        if (past) this.past.again();
         for (const other of document.querySelectorAll("[data-show]")) other.setAttribute("aria-pressed", String(other === button));
         this.draw(true);
       });
@@ -38,14 +43,14 @@ export class Alarms {
     this.count.hidden = open.length === 0;
     put(this.count, String(open.length));
     this.count.dataset.level = unanswered ? "bad" : "warning";
-    this.count.setAttribute("aria-label", `${open.length} open, ${unanswered} not acknowledged`);
+    this.count.parentElement.setAttribute("aria-label", `Alarms, ${open.length} open, ${unanswered} not acknowledged`);
     this.drawBrief(open.slice(0, BRIEF_ROWS), open.length);
-    if (!tableShown) return;
+    document.getElementById("alarm-hint").hidden = session.operates || this.which === "past";
+    if (!tableShown || this.which === "past") return;
     const shown = (this.which === "open" ? open : this.which === "unacked" ? open.filter(([, a]) => !a.acked) : all.filter(([, a]) => a.shelved !== "unshelved")).slice(0, MOST_ROWS);
     reconcile(this.body, this.rows, shown, () => this.makeRow(), (row, alarm) => this.fill(row, alarm));
     this.none.hidden = shown.length > 0;
     put(this.none, this.which === "open" ? "No alarms." : this.which === "unacked" ? "Everything is acknowledged." : "Nothing is shelved.");
-    document.getElementById("alarm-hint").hidden = session.operates;
   }
 
   drawBrief(rows, total) {
@@ -57,7 +62,7 @@ export class Alarms {
       box.dataset.state = alarm.active ? "active" : "cleared";
       put(box.firstChild, moment(alarm.since || alarm.time));
       put(box.children[1], alarm.message);
-      put(box.children[2], alarm.acked ? "" : "not acknowledged");
+      put(box.children[2], [alarm.branch && "earlier", !alarm.acked && "not acknowledged"].filter(Boolean).join(", "));
     });
     let rest = this.brief.querySelector(".none");
     if (!rest) this.brief.append((rest = make("p", "none")));
@@ -77,10 +82,12 @@ export class Alarms {
     tr.dataset.state = alarm.active ? "active" : "cleared";
     tr.dataset.acked = String(alarm.acked);
     tr.dataset.id = alarm.id;
+    tr.dataset.branch = alarm.branch;
     put(time, moment(alarm.since || alarm.time));
     put(place, alarm.place);
-    if (!message.firstChild) message.append(make("span", "sev"), make("small"));
+    if (!message.firstChild) message.append(make("span", "sev"), make("small", "earlier"), make("small"));
     put(message.firstChild, alarm.message);
+    put(message.children[1], alarm.branch ? " earlier, before it was raised again" : "");
     put(message.lastChild, alarm.comment ? ` “${alarm.comment}” ${alarm.user}` : "");
     put(value, amount(alarm.value, alarm.unit));
     put(limit, amount(alarm.limit, alarm.unit));
@@ -114,7 +121,7 @@ function actions(alarm) {
   return out;
 }
 
-function describe(alarm) {
+export function describe(alarm) {
   const parts = [alarm.active ? "active" : alarm.latched ? "latched" : "cleared"];
   parts.push(alarm.acked ? (alarm.confirmed ? "acknowledged" : "to confirm") : "not acknowledged");
   if (!alarm.good) parts.push("source silent");
@@ -125,7 +132,7 @@ function describe(alarm) {
   return parts.join(", ");
 }
 
-function amount(value, unit) {
+export function amount(value, unit) {
   if (value === null) return "";
   if (unit === "V") return `${value.toFixed(3)} V`;
   return `${Number(value.toFixed(2))} ${unit}`.trim();

@@ -136,8 +136,13 @@ export class HeatMap {
     this.low = make("span", "low");
     this.bar = make("canvas", "", undefined, { width: 256, height: 12 });
     this.high = make("span");
-    this.badKey = make("canvas", "key", undefined, { width: 18, height: 14 });
-    this.legend.append(this.low, this.bar, this.high, this.badKey, make("span", "word", "no value"));
+    this.keys = [[BEYOND_LOW, "lower"], [BEYOND_HIGH, "higher"], [BAD, "no value"]].map(([look, text]) => {
+      const key = make("canvas", "key", undefined, { width: 18, height: 14 });
+      const pair = make("span", "word");
+      pair.append(key, text);
+      return { look, key, pair };
+    });
+    this.legend.append(this.low, this.bar, this.high, ...this.keys.map(({ pair }) => pair));
   }
 
   drawLegend() {
@@ -149,9 +154,11 @@ export class HeatMap {
       context.fillStyle = all[i];
       context.fillRect(i * 4, 0, 4, 12);
     }
-    const key = this.badKey.getContext("2d");
-    key.fillStyle = all[BAD];
-    key.fillRect(0, 0, 18, 14);
+    for (const { look, key } of this.keys) {
+      const pen = key.getContext("2d");
+      pen.fillStyle = all[look];
+      pen.fillRect(0, 0, 18, 14);
+    }
   }
 
   // ---- values

@@ -5,6 +5,7 @@ import { ClusterTable } from "./clusters.js";
 import { clock, put } from "./format.js";
 import { HeatMap } from "./heatmap.js";
 import { Overview } from "./overview.js";
+import { Past } from "./past.js";
 import { Plant } from "./plant.js";
 import { actDialog, loginDialog, session } from "./session.js";
 import { Status } from "./status.js";
@@ -38,7 +39,7 @@ async function start() {
     heat.setFocus(k);
     by("cells-title").scrollIntoView({ block: "nearest" });
   });
-  const alarms = new Alarms(plant, actDialog(plant));
+  const alarms = new Alarms(plant, actDialog(plant), new Past(plant));
   const trends = new Trends(plant);
   const status = new Status(plant);
   const briefs = [
@@ -105,6 +106,8 @@ async function start() {
 }
 
 function link(plant, state) {
+  const before = by("link").dataset.state;
+  if (before !== state && (state === "lost" || before === "lost")) by("said").textContent = state === "lost" ? "Connection lost" : "Connected again";
   by("link").dataset.state = state;
   document.body.classList.toggle("stale", state === "lost");
   const time = plant.scan ? clock(plant.scan.time) : "";

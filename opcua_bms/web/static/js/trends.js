@@ -1,7 +1,7 @@
 // Curves from the history, live at their end.
 
 import uPlot from "../vendor/uPlot.js";
-import { clock, digits, make, put, title } from "./format.js";
+import { digits, make, moment, put, title } from "./format.js";
 
 const COLOURS = ["--accent", "--bad", "--ok", "--warn"];
 const MOST = 4, POINTS = 1200, REFRESH_MS = 600000;
@@ -19,15 +19,16 @@ function colour(name) {
 /** One chart: values of at most two units over a time that ends now. */
 export class Chart {
   constructor(plant, box, paths, seconds, caption, remove = null) {
-    Object.assign(this, { plant, box, paths, seconds, caption, remove, data: null, problem: "" });
+    Object.assign(this, { plant, box, paths, seconds, caption, remove, data: null, problem: "", until: null, onSelect: null });
     this.generation = 0;
+    box.setAttribute("role", box.tabIndex === 0 ? "application" : "img");
     this.say();
     new ResizeObserver(() => this.fit()).observe(box);
   }
 
   async load() {
     const mine = (this.generation += 1), { paths, seconds } = this;
-    const end = (this.plant.scan?.time ?? Date.now()) / 1000;
+    const end = this.until ?? this.now();
     this.problem = "";
     const found = await Promise.all(paths.map(async (path) => {
       const query = new URLSearchParams({ value: path, start: end - seconds, end, points: POINTS });
@@ -45,6 +46,10 @@ export class Chart {
     this.build();
   }
 
+  now() {
+    return (this.plant.scan?.time ?? Date.now()) / 1000;
+  }
+
   build() {
     this.chart?.destroy();
     this.chart = null;
@@ -55,15 +60,15 @@ export class Chart {
       return {
         scale: unit || "y", side, stroke: text, font, size: 52, grid: { show: side === 3, stroke: line, width: 1 }, ticks: { show: false },
         values: (_, splits, __, ___, step) => splits.map((v) => v.toFixed(Math.max(0, Math.min(most + 1, Math.ceil(-Math.log10(step)))))),
-        space: 28,
+        space: this.height() < 150 ? 18 : 28,
       };
     };
-    const scales = { x: { time: true, range: () => { const end = this.data[0].at(-1) ?? Date.now() / 1000; return [end - this.seconds, end]; } } };
+    const scales = { x: { time: true, range: () => { const end = this.until ?? this.data[0].at(-1) ?? this.now(); return [end - this.seconds, end]; } } };
     for (const unit of units) scales[unit || "y"] = { range: (_, low, high) => padded(low, high, unit) };
     const options = {
       width: this.box.clientWidth, height: this.height(), legend: { show: false }, scales,
-      cursor: { drag: { x: true, y: false }, points: { size: 6 } },
-      hooks: { setCursor: [(chart) => this.say(chart.cursor.idx)] },
+      cursor: { drag: { x: Boolean(this.onSelect), y: false, setScale: false }, points: { size: 6 } },
+      hooks: { setCursor: [(chart) => this.say(chart.cursor.idx)], setSelect: [(chart) => this.selected(chart)] },
       padding: [8, units.length > 1 ? 0 : 12, 0, 0],
       axes: [{ size: 26, space: 80, stroke: text, font, grid: { stroke: line, width: 1 }, ticks: { show: false }, values: clockLabels }, ...units.slice(0, 2).map((unit, i) => axis(unit, i === 0 ? 3 : 1))],
       series: [{}, ...paths.map((path, i) => ({
@@ -72,6 +77,26 @@ export class Chart {
     };
     if (options.width > 0) this.chart = new uPlot(options, this.data, this.box);
     this.fit();
+  }
+
+  /** A stretch that was drawn with the mouse. */
+  selected(chart) {
+    const { left, width } = chart.select;
+    if (width < 4 || !this.onSelect) return;
+    const [from, to] = [left, left + width].map((x) => chart.posToVal(x, "x"));
+    chart.setSelect({ left: 0, width: 0, top: 0, height: 0 }, false);
+    this.onSelect(from, to);
+  }
+
+  /** Move the cursor by some samples; what it says then. */
+  step(by) {
+    const { chart, data } = this, n = data?.[0].length ?? 0;
+    if (!chart || !n) return "";
+    const from = chart.scales.x.min, first = data[0].findIndex((t) => t >= from), at = chart.cursor.idx ?? n;
+    const idx = Math.max(first, Math.min(n - 1, at + by));
+    chart.setCursor({ left: chart.valToPos(data[0][idx], "x"), top: 1 });
+    this.say(idx);
+    return [moment(data[0][idx] * 1000), ...this.paths.map((path, i) => `${title(path, this.plant.stacks.length)} ${this.caption.children[i].children[2].textContent}`)].join(", ");
   }
 
   height() {
@@ -92,9 +117,10 @@ export class Chart {
       const shown = at === null || at === undefined ? found?.value : this.data?.[i + 1]?.[at];
       put(value, shown === null || shown === undefined || Number.isNaN(shown) ? "–" : `${shown.toFixed(digits(path, found?.unit))} ${found?.unit ?? ""}`);
     });
+    this.box.setAttribute("aria-label", `Curves of ${this.paths.map((path) => title(path, this.plant.stacks.length)).join(" and ") || "nothing"}`);
     const [swatch, when, , away] = items[this.paths.length].children, time = this.data?.[0]?.[at ?? -1];
     swatch.style.background = "none";
-    put(when, time ? clock(time * 1000) : "");
+    put(when, time ? moment(time * 1000) : "");
     if (away) away.hidden = true;
   }
 
@@ -117,7 +143,7 @@ export class Chart {
 
   /** The values of this scan, at the end. */
   extend() {
-    if (!this.data || !this.plant.scan) return;
+    if (!this.data || !this.plant.scan || this.until !== null) return;
     const now = this.plant.scan.time / 1000, times = this.data[0];
     if (times.length && now <= times.at(-1)) return;
     if (performance.now() - this.loaded > REFRESH_MS) {
@@ -163,6 +189,18 @@ export class Trends {
       this.chart.paths = this.chart.paths.filter((_, k) => k !== i);
       this.load();
     });
+    this.span = 900;
+    this.chart.onSelect = (from, to) => this.show(to, Math.max(to - from, 5));
+    document.getElementById("trend-main").addEventListener("keydown", (event) => {
+      const by = { ArrowLeft: -1, ArrowRight: 1, PageUp: -30, PageDown: 30, Home: -1e9, End: 1e9 }[event.key];
+      if (!by) return;
+      event.preventDefault();
+      document.getElementById("said").textContent = this.chart.step(by);
+    });
+    const move = (share) => this.show((this.chart.until ?? this.chart.now()) + share * this.chart.seconds, this.chart.seconds);
+    document.getElementById("trend-earlier").addEventListener("click", () => move(-0.5));
+    document.getElementById("trend-later").addEventListener("click", () => move(0.5));
+    document.getElementById("trend-live").addEventListener("click", () => this.show(null, this.span));
     const names = document.getElementById("value-names");
     names.append(...plant.paths.map((path) => new Option(title(path, plant.stacks.length), path)));
     document.getElementById("add-value").addEventListener("submit", (event) => {
@@ -178,11 +216,20 @@ export class Trends {
       const button = make("button", "", text, { type: "button", "aria-pressed": String(seconds === 900) });
       button.addEventListener("click", () => {
         for (const other of button.parentElement.children) other.setAttribute("aria-pressed", String(other === button));
-        this.chart.seconds = seconds;
-        this.load();
+        this.span = seconds;
+        this.show(this.chart.until, seconds);
       });
       document.getElementById("spans").append(button);
     }
+  }
+
+  /** A stretch of time that ends then, or (null, and what is not over yet) now. */
+  show(until, seconds) {
+    const live = until === null || until >= this.chart.now();
+    Object.assign(this.chart, { until: live ? null : until, seconds });
+    document.getElementById("trend-live").setAttribute("aria-pressed", String(live));
+    document.getElementById("trend-later").disabled = live;
+    this.load();
   }
 
   /** Show a value beside those that share a scale with it, or alone. */
