@@ -46,7 +46,10 @@ def _by_hand(plant: Image) -> Iterator[Finding]:
             columns = [c.name for c in plant.layout.columns.values() if (plant.quality[c.slots] == quality).any()]
             where = ", ".join(columns[:4])
             yield Finding(
-                "Overrides", Level.WARNING, f"{len(slots)} values are {words}: {where}", "take it back when done: opcua-bms override list, override release"
+                "Overrides",
+                Level.WARNING,
+                f"{len(slots)} values are {words}: {where}",
+                "take it back when done: opcua-bms override list, override release",
             )
 
 
