@@ -1,6 +1,7 @@
 """A grammar-aware fuzzer for our own server: requests built from the types of the standard, then spoiled.
 
-Seeded, bounded by a number of messages, one connection at a time, loopback only.
+Seeded, bounded by a number of messages, one connection at a time, loopback only. Through a `SecureDoor` requests are
+spoiled before they are signed and encrypted, so that they reach the decoders; ciphertext is spoiled too.
 """
 
 from __future__ import annotations
@@ -8,17 +9,19 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import enum
+import functools
 import random
 import struct
 import types
 import typing
 import uuid
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 from asyncua import ua
 from asyncua.ua.ua_binary import struct_to_binary
 from ua_attacker import METHOD, VALUE, RawClient, hello, node
+from ua_secure_attacker import SecureRawClient
 
 NUMBERS = (0, 1, -1, 2, 255, 65535, 2**31 - 1, -(2**31), 2**32 - 1, 13, 1000, 10_001)
 DOUBLES = (0.0, -1.0, 1.0, 50.0, 1e300, -1e300, float("nan"), float("inf"), float("-inf"), 5e-324)
@@ -52,6 +55,11 @@ REQUESTS = tuple(
 )
 
 
+@functools.cache
+def _hints(cls: type) -> dict[str, Any]:
+    return typing.get_type_hints(cls, localns={"ua": ua})
+
+
 class Fuzzer:
     """Makes messages; the same seed makes the same ones."""
 
@@ -69,9 +77,8 @@ class Fuzzer:
         return made
 
     def _fill(self, target: Any, name: str, cls: type, depth: int) -> None:
-        hints = typing.get_type_hints(cls, localns={"ua": ua})
         try:
-            setattr(target, name, self.value(hints[name], depth))
+            setattr(target, name, self.value(_hints(cls)[name], depth))
         except (TypeError, AttributeError):  # a type that cannot be made from plain values keeps its default
             return
 
@@ -162,6 +169,8 @@ class Fuzzer:
 
     def illegal_frame(self, client: RawClient) -> bytes:
         """A chunk that must end its connection."""
+        if isinstance(client, SecureRawClient) and self.random.random() < 0.5:
+            return self.illegal_cipher(client)
         good = client.chunk(b"MSG", struct_to_binary(ua.GetEndpointsRequest()))
         sequence = self.random.choice((0, 5, 0xFFFFFFFF))
         return self.random.choice(
@@ -179,19 +188,61 @@ class Fuzzer:
             )
         )
 
+    def illegal_cipher(self, client: SecureRawClient) -> bytes:
+        """A signed and encrypted chunk that is no longer what it was."""
+        plain = struct_to_binary(ua.GetEndpointsRequest())
+        good = client.chunk(b"MSG", plain)
+        head, cipher = good[:_CIPHER_AT], good[_CIPHER_AT:]
+        at = self.random.randrange(len(cipher) // _BLOCK) * _BLOCK
+        flipped = bytearray(cipher)
+        flipped[self.random.randrange(len(cipher))] ^= 1 << self.random.randrange(8)
+        return self.random.choice(
+            (
+                head + bytes(flipped),
+                head + self.random.randbytes(len(cipher)),
+                _sized(head + cipher[: at or _BLOCK]),
+                _sized(head + cipher[:-1]),
+                _sized(head + cipher + self.random.randbytes(_BLOCK)),
+                head + cipher[_BLOCK:] + cipher[:_BLOCK],
+                RawClient.chunk(client, b"MSG", plain),  # in the clear
+                good + good,  # said again
+            )
+        )
 
-async def fuzz(port: int, seed: int, messages: int) -> dict[str, int]:
+
+_CIPHER_AT = 16
+_BLOCK = 16
+
+
+def _sized(frame: bytes) -> bytes:
+    """The frame with its true length in its header."""
+    return frame[:4] + struct.pack("<I", len(frame)) + frame[8:]
+
+
+class Door(Protocol):
+    """How connections are opened; `RawClient` itself is one."""
+
+    async def open(self, port: int) -> RawClient:
+        """With a channel."""
+        ...
+
+    async def login(self, port: int) -> RawClient:
+        """With an activated session."""
+        ...
+
+
+async def fuzz(port: int, seed: int, messages: int, door: Door = RawClient) -> dict[str, int]:  # type: ignore[assignment]  # its class methods
     """Send `messages` messages; counts of what came of it. Raises when an illegal frame leaves its connection open."""
     fuzzer = Fuzzer(seed)
     counts = {"answered": 0, "ended": 0, "illegal": 0}
     client: RawClient | None = None
     for number in range(messages):
         if client is None:
-            client = await (RawClient.open(port) if fuzzer.random.random() < 0.2 else RawClient.login(port))
+            client = await (door.open(port) if fuzzer.random.random() < 0.2 else door.login(port))
         dice = fuzzer.random.random()
         if dice < 0.05:
             client.send(fuzzer.illegal_frame(client))
-            assert await client.closed(3.0), f"message {number}: an illegal frame left the connection open"
+            assert await client.closed(20.0), f"message {number}: an illegal frame left the connection open"
             counts["illegal"] += 1
             await client.close()
             client = None

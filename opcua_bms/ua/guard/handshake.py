@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _NEWCOMERS = 10
 """one session in so many may be on its way to its activation without making room for the next"""
-_IDLE_S = 5.0
+_IDLE_S = 30.0
 """a session that was used in this time is in use"""
 
 

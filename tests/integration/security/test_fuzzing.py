@@ -6,16 +6,21 @@ import asyncio
 import logging
 import resource
 from pathlib import Path
+from typing import Any
 
 import pytest
-from ua_attacker import canary_beside, guarded_server, make_gate
+from certificate_forge import forge
+from ua_attacker import RawClient, canary_beside, guarded_server, make_gate
 from ua_fuzzer import fuzz
+from ua_secure_attacker import SecureDoor
 
 from opcua_bms.ua.security.settings import demo_settings
 
 pytestmark = pytest.mark.integration
 
-MESSAGES = 1200
+MESSAGES = {False: 1200, True: 500}
+"""in the clear, and signed and encrypted, where a login costs more"""
+APPLICATION = forge()
 
 
 def resident() -> int:
@@ -23,18 +28,28 @@ def resident() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
-async def test_spoiled_messages(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Whatever a request is made of, it is answered, refused or ends its connection; nothing else happens."""
-    async with guarded_server(make_gate(tmp_path, demo_settings())) as server:
-        await fuzz(server.port, seed=1, messages=300)  # caches fill
+@pytest.mark.parametrize("secure", [False, True])
+async def test_spoiled_messages(secure: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever a request is made of, it is answered, refused or ends its connection; nothing else happens.
+
+    Signed and encrypted by an application that is trusted, it is still what a stranger may send.
+    """
+    messages = MESSAGES[secure]
+    gate = make_gate(tmp_path, demo_settings())
+    assert gate.store is not None
+    assert gate.certificate is not None
+    gate.store.add("trusted", APPLICATION.certificate)
+    door: Any = SecureDoor(APPLICATION, gate.certificate) if secure else RawClient
+    async with guarded_server(gate) as server:
+        await fuzz(server.port, seed=1, messages=messages // 4, door=door)  # caches fill
         base = resident()
         with caplog.at_level(logging.WARNING):
             async with canary_beside(server):
-                counts = await fuzz(server.port, seed=20_26, messages=MESSAGES)
-        assert counts["illegal"] > MESSAGES // 50
-        assert counts["ended"] > MESSAGES // 100
-        assert counts["answered"] > MESSAGES // 4
-        assert counts.get("silent", 0) < MESSAGES // 50, counts
+                counts = await fuzz(server.port, seed=20_26, messages=messages, door=door)
+        assert counts["illegal"] > messages // 50
+        assert counts["ended"] > messages // 100
+        assert counts["answered"] > messages // 4
+        assert counts.get("silent", 0) < messages // 50, counts
         assert [r for r in caplog.records if r.exc_info or r.levelno >= logging.ERROR] == []
         assert server.iserver.gate.incidents.counters["request_failed"] == 0
         await asyncio.sleep(0.1)
