@@ -147,6 +147,13 @@ class Client:
             await asyncio.sleep(PERIOD_S / 5)
         raise AssertionError(f"shown {sorted(active)}, true {sorted(on)}")
 
+    async def tells(self, condition: str, active: bool) -> None:
+        """Wait until an event of this life says that a condition is active, or not."""
+        async with asyncio.timeout(20):
+            while not any((name(row), row["ActiveState/Id"]) == (condition, active) for row in self.here):
+                self._news.clear()
+                await self._news.wait()
+
     async def followed(self, row: Row) -> None:
         """Wait for an event of the same condition after this one."""
         async with asyncio.timeout(15):

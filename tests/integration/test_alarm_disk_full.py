@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from alarm_client import AlarmClient, session, standard
+from alarm_client import standard
 from asyncua import ua
 from asyncua.ua.object_ids import ObjectIds as O
 from program import free_port
@@ -62,15 +62,6 @@ class Seen:
         return await asyncio.to_thread(get)
 
 
-async def until(client: Client, condition: str, active: bool) -> None:
-    """Wait for an event of a condition with that state."""
-    async with asyncio.timeout(PATIENCE_S):
-        while not any(
-            r["ConditionName"] == condition.rpartition(".")[2] and r["ActiveState/Id"] is active for r in client.here
-        ):
-            await asyncio.sleep(0.05)
-
-
 async def test_a_full_disk_under_the_whole_program(tmp_path: Path) -> None:
     """Without it an operator acknowledges for hours what a restart forgets, and no screen says so."""
     page = free_port()
@@ -81,14 +72,14 @@ async def test_a_full_disk_under_the_whole_program(tmp_path: Path) -> None:
             seen = Seen(client, page)
             client.listen()
             site.fault("master bit alarm_word 3")
-            await until(client, bit(3), True)
+            await client.tells(bit(3), True)
             assert (await seen.level(), await seen.ready()) == (255, "ok")
             process = site.program.process
             assert process is not None
             with no_space(process.pid):
                 site.fault("master bit alarm_word 4")
-                await until(client, bit(4), True)
-                await until(client, FAILURE, True)
+                await client.tells(bit(4), True)
+                await client.tells(FAILURE, True)
                 assert await seen.level() < 200
                 assert await seen.ready() == "ok, but alarms are not on disk"
                 assert await seen.of("JournalError")
@@ -98,11 +89,12 @@ async def test_a_full_disk_under_the_whole_program(tmp_path: Path) -> None:
                 for n in range(8, 16):
                     site.fault(f"master bit alarm_word {n}")
                 for n in range(8, 16):
-                    await until(client, bit(n), True)
-            await until(client, FAILURE, False)
-            async with asyncio.timeout(PATIENCE_S):
-                while await seen.of("JournalUnwritten"):
-                    await asyncio.sleep(0.1)
+                    await client.tells(bit(n), True)
+            await client.tells(FAILURE, False)
+            for _ in range(200):
+                if not await seen.of("JournalUnwritten"):
+                    break
+                await asyncio.sleep(0.1)
             assert (await seen.level(), await seen.ready(), await seen.of("JournalError")) == (255, "ok", "")
         async with site.life() as client:
             retained = await client.refresh()
