@@ -1,14 +1,15 @@
 """Random faults on 20 simulated devices: what is published is never another value than the device's true one.
 
-    python benchmarks/random_faults.py [--seconds 1800] [--seed 1] [--devices 20]
+    python -m benchmarks.random_faults [--seconds 1800] [--seed 1] [--devices 20] [--off-delay 30]
 
 A seeded script breaks lines, frames, registers, sensors and heartbeats of the simulated plant, several at a time, and
 mends them again. Every scan, after the reduction:
 
 - each value that a device gives and whose quality says that it may be used is, to the last bit, what that device said
   when it was measured; a value that may not be used is NaN,
-- conditions are raised only for clusters that were broken within the last seconds, and a cluster that was gone for
-  long enough had its loss of communication raised.
+- after the end, the journal on disk is compared with the script: it has exactly the transitions that clients were
+  shown; each alarm follows from a fault of its cluster (no false one), each fault that lasted long enough had its alarm
+  (none missed), and nothing stays active once all is well but latched trips.
 
 Ends with 1 if one of these failed. The simulator, its truth and the program under test share one process and one
 clock; between them lie real sockets.
@@ -32,17 +33,23 @@ import numpy as np
 import numpy.typing as npt
 import structlog
 
+from benchmarks.fault_script import Comparison, Mischief, Settling, compare
 from opcua_bms.acquire.acquisition import Acquisition, bound_slots
 from opcua_bms.acquire.modbus import ModbusLines
 from opcua_bms.acquire.pace import SystemPace
-from opcua_bms.alarms.rules import Rule
+from opcua_bms.alarms.rules import Rule, load_rules
 from opcua_bms.config.load import load
 from opcua_bms.config.rules import rules_of
+from opcua_bms.journal.sqlite import SqliteJournal
+from opcua_bms.model.alarm import ConditionState, Transition
 from opcua_bms.model.image import F64, U64, Image
+from opcua_bms.model.journal import Recorded
 from opcua_bms.model.quality import IS_USABLE, Quality
 from opcua_bms.model.topology import ClusterShape, PackShape, StackShape, Topology
 from opcua_bms.pipeline import Pipeline
 from opcua_bms.reduce import Reducer
+from opcua_bms.reduce.settings import ReduceSettings, StatisticsSettings
+from opcua_bms.runtime.alarm_desk import AlarmDesk
 from opcua_bms.runtime.application import alarm_engine
 from opcua_bms.runtime.plant import Plant, build_plant
 from opcua_bms.sim.simulator import Simulator, SimulatorSettings
@@ -52,32 +59,7 @@ PERIOD_S = 0.5
 TICK_S = 0.2
 TIMEOUT_S = 0.2
 MEMORY_S = 60.0
-AFTERMATH_S = 45.0
-"""conditions clear, and limits settle, so long after a fault has ended"""
 PACKS, CELLS, SENSORS = 4, 10, 4
-
-LINE = (
-    "no-comm",
-    "silent",
-    "slow 0.05",
-    "slow 3",
-    "drip 0.1",
-    "drip 2",
-    *(f"exception {code}" for code in range(1, 12)),
-    "illegal 1003 1",
-    "illegal 1000 7",
-    "illegal 5004 3",
-    "illegal 8 1",
-    "illegal 0 65536",
-    "garbage",
-    "short-frame",
-    "long-frame",
-    "wrong-transaction",
-    "wrong-unit",
-    "wrong-function",
-    "reset",
-)
-DATA = ("sensor-failed", "heartbeat-frozen", "frozen", "bit alarm_word 2")
 
 
 @dataclass
@@ -133,6 +115,7 @@ class Report:
     faults: Counter[str] = field(default_factory=Counter)
     counted: Counter[str] = field(default_factory=Counter)
     transitions: int = 0
+    comparison: Comparison = field(default_factory=Comparison)
     stalls: int = 0
     """times when the machine did not let this process run for half of a request's budget: devices are missed then"""
     wrong: list[str] = field(default_factory=list)
@@ -143,57 +126,17 @@ class Report:
         self.wrong.append(what)
 
 
-class Mischief:
-    """The seeded script: each cluster is broken now and then, for a while, in one way."""
+class Shown:
+    """A client of conditions: what it is shown, in order."""
 
-    def __init__(self, simulator: Simulator, truth: Truth, rng: random.Random, report: Report) -> None:
-        self._simulator = simulator
-        self._truth = truth
-        self._rng = rng
-        self._report = report
-        n = simulator.topology.n_clusters
-        self._until = [0.0] * n
-        self._next = [time.monotonic() + 4 + rng.uniform(0, 10) for _ in range(n)]
-        self.last_s = [-np.inf] * n
-        """when each cluster was last broken"""
-        self.gone_since: dict[int, float] = {}
-        """clusters that do not answer at all, and since when"""
+    def __init__(self) -> None:
+        self.transitions: list[Transition] = []
 
-    async def step(self) -> None:
-        """Break and mend what is due."""
-        for k in range(len(self._next)):
-            now = time.monotonic()
-            name = f"cluster{k + 1:02d}"
-            if self._until[k]:
-                self.last_s[k] = now
-                if now >= self._until[k]:
-                    self._until[k] = 0.0
-                    self.gone_since.pop(k, None)
-                    await self._simulator.clear(name)
-                    self._truth.note(now)  # every change of faults takes new readings
-                    self._next[k] = now + self._rng.uniform(0.5, 20)
-            elif now >= self._next[k]:
-                fault = self._rng.choice(LINE if self._rng.random() < 0.75 else DATA)
-                target = name
-                if fault == "sensor-failed":
-                    target = f"{name}.pack{self._rng.randint(1, PACKS):02d}.cell{self._rng.randint(1, CELLS):02d}"
-                await self._simulator.inject([target, *fault.split()])
-                self._truth.note(now)
-                self._report.faults[fault.split()[0]] += 1
-                self.last_s[k] = now
-                self._until[k] = now + self._rng.uniform(0.1, 12)
-                if fault in ("no-comm", "silent"):
-                    self.gone_since[k] = now
-
-    async def mend(self) -> None:
-        """End everything."""
-        self.gone_since.clear()
-        now = time.monotonic()
-        await self._simulator.clear()
-        self._truth.note(now)
+    def publish_conditions(self, conditions: Sequence[ConditionState], transitions: Sequence[Transition]) -> None:  # noqa: ARG002 - a ConditionSink
+        self.transitions += transitions
 
 
-def site(simulator: Simulator, folder: Path) -> tuple[Plant, Sequence[Rule]]:
+def site(simulator: Simulator, folder: Path, off_delay_s: float) -> tuple[Plant, Sequence[Rule]]:
     """The configuration of a site of the simulated devices, as an engineer writes it, and its alarm rules."""
     clusters = [a for a in simulator.addresses if a.cluster is not None]
     lines = [
@@ -206,13 +149,14 @@ def site(simulator: Simulator, folder: Path) -> tuple[Plant, Sequence[Rule]]:
             f'[[devices]]\nprofile = "cell-cluster"\nname = "{a.name}"\nport = {a.port}\nclusters = "{a.cluster + 1}"\n'
             f"timeout_s = {TIMEOUT_S}"
         )
+    lines += [f"[alarms.rules.{r.id}]\noff_delay_s = {off_delay_s}" for r in load_rules() if r.off_delay_s > 0]
     path = folder / "site.toml"
     path.write_text("\n".join(lines))
     config, document = load(path, {})
     return build_plant(config, document, folder), rules_of(config, document)
 
 
-async def run(seconds: float, seed: int, devices: int) -> Report:
+async def run(seconds: float, seed: int, devices: int, off_delay_s: float) -> Report:
     report = Report()
     shape = ClusterShape((PackShape(CELLS, SENSORS),) * PACKS, series=PACKS * CELLS // 4, parallel=4)
     topology = Topology((StackShape((shape,) * devices),))
@@ -220,26 +164,25 @@ async def run(seconds: float, seed: int, devices: int) -> Report:
     simulator = Simulator(topology, settings)
     await simulator.start()
     with tempfile.TemporaryDirectory() as folder:
-        plant, rules = site(simulator, Path(folder))
+        plant, rules = site(simulator, Path(folder), off_delay_s)
     truth = Truth(simulator, plant)
     truth.note(time.monotonic())
-    mischief = Mischief(simulator, truth, random.Random(seed), report)
+    settling = Settling(off_delay_s, 2 * off_delay_s)
+    mischief = Mischief(simulator, (PACKS, CELLS, SENSORS), random.Random(seed), PERIOD_S, settling, truth.note)
     bound = np.flatnonzero(bound_slots(plant.devices, plant.layout))
     engine = alarm_engine(plant, rules)
-    pipeline = Pipeline(
-        Reducer(plant.topology, plant.layout, bound_slots(plant.devices, plant.layout), plant.steps), engine
-    )
-    state = engine.initial(bytes(8))
-    sources = {f"Cluster{k + 1:02d}": k for k in range(devices)}
-    losses = {
-        sources[info.source.rpartition(".")[2]]: i
-        for i, info in enumerate(engine.infos)
-        if "communication" in info.id.lower() and info.source.rpartition(".")[2] in sources
-    }
+    reducing = ReduceSettings(statistics=StatisticsSettings(outlier_time_s=settling.outlier_time_s))
+    reducer = Reducer(plant.topology, plant.layout, bound_slots(plant.devices, plant.layout), plant.steps, reducing)
+    pipeline = Pipeline(reducer, engine)
+    pace = SystemPace()
+    shown = Shown()
+    state = tempfile.TemporaryDirectory()
+    desk = AlarmDesk(pipeline, SqliteJournal(Path(state.name) / "journal.sqlite"), pace)
+    desk.add_sink(shown)
+    await desk.restore()
 
     def judge(image: Image) -> None:
-        nonlocal state
-        state, snapshot = pipeline.advance(state, image)
+        snapshot = desk.advance(image)
         report.images += 1
         wrong, compared = truth.differing(snapshot.plant, bound)
         report.compared += compared
@@ -254,19 +197,7 @@ async def run(seconds: float, seed: int, devices: int) -> Report:
         hidden = numbers[~IS_USABLE[snapshot.plant.quality[numbers]]]
         if not np.isnan(snapshot.plant.values[hidden]).all():
             report.fail(f"scan {image.scan.counter}: a bad value is shown")
-        now = image.scan.now_s
-        for t in snapshot.transitions:
-            report.transitions += 1
-            info = engine.infos[t.condition]
-            cluster = sources.get(info.source.rpartition(".")[2])
-            if cluster is not None and t.state.active and now - mischief.last_s[cluster] > AFTERMATH_S:
-                report.fail(f"scan {image.scan.counter}: false alarm {info.id}: {t.state.message}")
-        for cluster, since in mischief.gone_since.items():
-            condition = losses.get(cluster)
-            if condition is not None and now - since > 5 * PERIOD_S and not snapshot.conditions[condition].active:
-                report.fail(f"scan {image.scan.counter}: cluster {cluster + 1} is gone and no alarm says so")
 
-    pace = SystemPace()
     lines = ModbusLines(pace.monotonic)
     acquisition = Acquisition(
         plant.devices, topology, plant.layout, PERIOD_S, lambda d: lines.for_device(d, PERIOD_S), pace
@@ -278,7 +209,7 @@ async def run(seconds: float, seed: int, devices: int) -> Report:
         now = time.monotonic()
         if now - began < seconds:
             await mischief.step()
-        elif now - began < seconds + 3:
+        elif now - began < seconds + settling.longest_s:
             await mischief.mend()
         else:
             break
@@ -287,12 +218,12 @@ async def run(seconds: float, seed: int, devices: int) -> Report:
         truth.note(ticked)
         if now - told > 60:
             told = now
-            print(f"{now - began:.0f} s: {report.images} scans, {sum(report.faults.values())} faults", flush=True)
+            print(f"{now - began:.0f} s: {report.images} scans, {sum(mischief.faults.values())} faults", flush=True)
         due = max(due + TICK_S, time.monotonic())
         await asyncio.sleep(due - time.monotonic())
         if time.monotonic() - due > TIMEOUT_S / 2 or time.monotonic() - now > TICK_S + TIMEOUT_S / 2:
             report.stalls += 1
-            mischief.last_s = [time.monotonic()] * devices
+            mischief.stalled(now)
     last = {d.name: d.driver.connected for d in acquisition.devices}
     scanning.cancel()
     (result,) = await asyncio.gather(scanning, return_exceptions=True)
@@ -303,7 +234,30 @@ async def run(seconds: float, seed: int, devices: int) -> Report:
     for device in acquisition.devices:
         report.counted.update(device.counters.faults)
     await simulator.stop()
+    await _judge_journal(desk, shown, mischief, report)
+    state.cleanup()
+    report.faults = mischief.faults
     return report
+
+
+async def _judge_journal(desk: AlarmDesk, shown: Shown, mischief: Mischief, report: Report) -> None:
+    """What is on disk against what was shown, and against the script."""
+    await desk.flush(20.0)
+    journal: list[Recorded] = []
+    while page := await desk.journal.transitions(after=journal[-1].sequence if journal else None):
+        journal += page
+    report.transitions = len(journal)
+    written = [(r.info.id, r.what, r.state.event_id) for r in journal]
+    if written != [(t.info.id, t.what, t.state.event_id) for t in shown.transitions]:
+        report.fail(f"the journal has {len(written)} transitions, clients were shown {len(shown.transitions)} others")
+    report.comparison = compare(mischief.script, journal, desk.engine, mischief.settling)
+    for text in report.comparison.false:
+        report.fail(f"false alarm {text}")
+    for text in report.comparison.missed:
+        report.fail(f"missed alarm {text}")
+    for text in report.comparison.left:
+        report.fail(text)
+    await desk.close()
 
 
 def main() -> int:
@@ -311,16 +265,21 @@ def main() -> int:
     arguments.add_argument("--seconds", type=float, default=1800.0)
     arguments.add_argument("--seed", type=int, default=1)
     arguments.add_argument("--devices", type=int, default=20)
+    arguments.add_argument("--off-delay", type=float, default=30.0, help="of all limits and findings, s")
     given = arguments.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     logging.disable(logging.CRITICAL)
-    report = asyncio.run(run(given.seconds, given.seed, given.devices))
+    report = asyncio.run(run(given.seconds, given.seed, given.devices, given.off_delay))
     print(f"{report.images} scans of {given.devices} devices, seed {given.seed}")
     print(f"faults: {dict(sorted(report.faults.items()))}")
     print(f"counted: {dict(sorted(report.counted.items()))}")
     share = report.compared / max(1, report.possible)
+    journal = report.comparison
+    print(f"{report.compared} usable values compared ({share:.1%} of all)")
     print(
-        f"{report.compared} usable values compared ({share:.1%} of all), {report.transitions} transitions of conditions"
+        f"journal: {report.transitions} transitions, {journal.raised} raised, {journal.cleared} cleared; "
+        f"{journal.expected} alarms had to come, {len(journal.missed)} missed, {len(journal.false)} false, "
+        f"{len(journal.left)} left active"
     )
     print(f"stalls of the machine: {report.stalls}")
     print(f"wrong: {len(report.wrong)}")

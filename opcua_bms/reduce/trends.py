@@ -19,8 +19,8 @@ I16 = npt.NDArray[np.int16]
 
 SAMPLES_PER_WINDOW = 2
 MISSING = -(1 << 15)
-HIGHEST_SCORE = 1000.0
-"""More is remembered of no reading, so that garbage is forgotten within a few of its times."""
+HIGHEST_SHARE = 3.0
+"""A reading counts for at most so many limits, so that garbage, and what was mended, is forgotten within its time."""
 GAP_PERIODS, GAP_S = 3.0, 5.0
 
 
@@ -57,6 +57,9 @@ class Scores:
         share = 1.0 if self._time_s <= 0 else 1.0 - np.exp(-step_s / self._time_s)
         mean, work = self._mean, rows.work
         np.subtract(rows.deviation, median.astype(np.float32)[:, None], out=work)
+        most = HIGHEST_SHARE * self._limit * scale
+        if (np.maximum(rows.high - median, median - rows.low) > most).any():
+            np.clip(work, -most.astype(np.float32)[:, None], most.astype(np.float32)[:, None], out=work)
         work *= (share / scale).astype(np.float32)[:, None]
         mean *= np.float32(1.0 - share)
         mean += work
@@ -64,9 +67,6 @@ class Scores:
             np.copyto(mean, 0.0, where=np.isnan(mean))
         np.abs(mean, out=work)
         worst_at = work.argmax(axis=1)
-        if (rows.at(work, worst_at) > HIGHEST_SCORE).any():
-            np.clip(mean, -HIGHEST_SCORE, HIGHEST_SCORE, out=mean)
-            np.abs(mean, out=work)
         worst = rows.at(mean, worst_at)
         count = np.zeros(rows.groups, np.int64)
         beyond = np.flatnonzero(np.abs(worst) > self._limit)

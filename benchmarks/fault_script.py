@@ -1,0 +1,272 @@
+"""The seeded script of random faults, what alarms each of them must and may raise, and the journal compared with it."""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from opcua_bms.alarms.engine import AlarmEngine
+from opcua_bms.model.alarm import What
+from opcua_bms.model.journal import Recorded
+from opcua_bms.sim.simulator import Simulator
+
+SLACK_S = 15.0
+"""so long after a fault, and the delay with which alarms clear, nothing of it is active any more"""
+OUTLIER_TIMES = 1.2
+"""scores of outliers are averages: so many of their times pass until one that counted for most is none any more"""
+PLANT_WIDE = frozenset({"AlarmFlood", "ClockStep"})
+"""conditions that no single cluster has: many alarms are meant, and the machine's clock is not ours"""
+STALL = "stall"
+"""the machine did not let the program run: devices are missed then through nobody's fault"""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One way to break a cluster, as texts for the simulator, where {c} is the cluster and {p}, {k} are random places.
+
+    `must`: conditions that are raised once it lasted `after_s`; `may`: others that can follow from it.
+    """
+
+    words: tuple[str, ...]
+    must: str = ""
+    after_s: float = math.inf
+    may: frozenset[str] = frozenset()
+    longest_s: float = 12.0
+
+    @property
+    def allowed(self) -> frozenset[str]:
+        return self.may | {self.must} if self.must else self.may
+
+
+_LOSS = frozenset({"CommunicationLoss"})
+GONE = ("no-comm", "silent", "slow 3", "exception 6", "exception 10", "exception 11", "garbage", "wrong-unit", "reset")
+"""nothing of an answer can be used: the device is missed"""
+SHAKEN = (
+    "slow 0.05",
+    "drip 0.1",
+    "drip 2",
+    *(f"exception {code}" for code in (1, 2, 3, 4, 5, 7, 8, 9)),
+    "illegal 1003 1",
+    "illegal 1000 7",
+    "illegal 5004 3",
+    "illegal 8 1",
+    "illegal 0 65536",
+    "short-frame",
+    "long-frame",
+    "wrong-transaction",
+    "wrong-function",
+)
+_HOT = frozenset({"CellTemperatureSpread", "CellTemperatureSpreadTrip", "TemperatureRise", "CellTemperatureOutlier"})
+_CELL, _NEXT, _SENSOR = "{c}.pack{p:02d}.cell{k:02d}", "{c}.pack{p:02d}.cell{n:02d}", "{c}.pack{p:02d}.sensor{s:02d}"
+
+
+def line_kinds(period_s: float) -> list[Kind]:
+    """Faults between us and a device."""
+    return [
+        *(Kind((f"{{c}} {verb}",), "CommunicationLoss", 5 * period_s) for verb in GONE),
+        *(Kind((f"{{c}} {verb}",), may=_LOSS) for verb in SHAKEN),
+    ]
+
+
+def data_kinds(period_s: float) -> list[Kind]:
+    """Faults of what a device says, and a battery that is not well."""
+    slack_s, long_s, odd = 4 * period_s, 25.0, frozenset({"CellVoltageOutlier"})
+    return [
+        Kind((f"{_CELL} sensor-failed",), "VoltageSensorOff", 10 + slack_s, longest_s=long_s),
+        Kind((f"{_SENSOR} sensor-failed",), "TemperatureSensorOff", 10 + slack_s, longest_s=long_s),
+        Kind(("{c} heartbeat-frozen",), "ValuesFrozen", 5 + slack_s, longest_s=long_s),
+        Kind(("{c} frozen",)),
+        Kind(("{c} bit alarm_word 2",), "AlarmWordBit02", slack_s),
+        Kind((f"{_CELL} voltage 3.55",), "CellVoltage", 3 + slack_s, odd, long_s),
+        Kind((f"{_CELL} voltage 2.9",), "CellVoltage", 3 + slack_s, odd, long_s),
+        Kind((f"{_CELL} voltage 3.45", f"{_NEXT} voltage 3.13"), "OpenWire", 10 + slack_s, odd, long_s),
+        Kind((f"{_SENSOR} temperature 57",), "CellTemperature", 3 + slack_s, _HOT, long_s),
+        Kind(("{c} soc 3",), "StateOfCharge", 3 + slack_s, longest_s=long_s),
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Settling:
+    """How long alarms outlive their cause, s."""
+
+    off_delay_s: float
+    outlier_time_s: float
+
+    def of(self, name: str) -> float:
+        """Of the conditions of one name."""
+        lingers_s = OUTLIER_TIMES * self.outlier_time_s if name.endswith("Outlier") else 0.0
+        return self.off_delay_s + SLACK_S + lingers_s
+
+    @property
+    def longest_s(self) -> float:
+        return self.of("Outlier")
+
+
+@dataclass(slots=True)
+class Episode:
+    """One fault of one cluster, in ns UTC; `end_ns` 0: it lasts."""
+
+    cluster: int
+    kind: Kind
+    start_ns: int
+    end_ns: int = 0
+
+
+class Mischief:
+    """Breaks and mends clusters now and then, each in one way at a time, by a seed."""
+
+    def __init__(
+        self,
+        simulator: Simulator,
+        shape: tuple[int, int, int],
+        rng: random.Random,
+        period_s: float,
+        settling: Settling,
+        noted: Callable[[float], None],
+    ) -> None:
+        self._simulator, self._shape, self._rng, self._noted = simulator, shape, rng, noted
+        self.settling = settling
+        self._lines, self._data = line_kinds(period_s), data_kinds(period_s)
+        n = simulator.topology.n_clusters
+        self._now: list[Episode | None] = [None] * n
+        self._until_s = [0.0] * n
+        self._next_s = [time.monotonic() + 4 + rng.uniform(0, 10) for _ in range(n)]
+        self.script: list[Episode] = []
+        self.faults: Counter[str] = Counter()
+
+    async def step(self) -> None:
+        """Break and mend what is due."""
+        for k in range(len(self._now)):
+            now = time.monotonic()
+            if self._now[k] is not None:
+                if now >= self._until_s[k]:
+                    await self._mend(k)
+                    settling_s = self.settling.longest_s + 10
+                    calm_s = self._rng.uniform(0.5, 20) if self._rng.random() < 0.8 else settling_s
+                    self._next_s[k] = time.monotonic() + calm_s
+            elif now >= self._next_s[k]:
+                await self._break(k)
+
+    async def _break(self, k: int) -> None:
+        rng, (packs, cells, sensors) = self._rng, self._shape
+        kind = rng.choice(self._lines if rng.random() < 0.6 else self._data)
+        cell = rng.randint(1, cells - 1)
+        places = {"p": rng.randint(1, packs), "k": cell, "n": cell + 1, "s": rng.randint(1, sensors)}
+        self._now[k] = Episode(k, kind, time.time_ns())
+        self.script.append(self._now[k])  # type: ignore[arg-type] # set above
+        for words in kind.words:
+            await self._simulator.inject(words.format(c=f"cluster{k + 1:02d}", **places).split())
+        self._noted(time.monotonic())
+        self.faults[" ".join(kind.words[0].split()[1:])] += 1
+        self._until_s[k] = time.monotonic() + rng.uniform(0.1, kind.longest_s)
+
+    async def _mend(self, k: int) -> None:
+        episode, self._now[k] = self._now[k], None
+        await self._simulator.clear(f"cluster{k + 1:02d}")
+        self._noted(time.monotonic())  # every change of faults takes new readings
+        if episode is not None:
+            episode.end_ns = time.time_ns()
+
+    async def mend(self) -> None:
+        """End everything."""
+        for k, episode in enumerate(self._now):
+            if episode is not None:
+                await self._mend(k)
+
+    def stalled(self, since_s: float) -> None:
+        """The machine stood still until now, since then on the monotonic clock."""
+        now_ns = time.time_ns()
+        start_ns = now_ns - round((time.monotonic() - since_s) * 1e9)
+        stall = Kind((STALL,), may=_LOSS)
+        self.script += [Episode(k, stall, start_ns, now_ns) for k in range(len(self._now))]
+
+
+@dataclass
+class Comparison:
+    """What the journal says against the script."""
+
+    raised: int = 0
+    cleared: int = 0
+    expected: int = 0
+    """faults that lasted long enough that an alarm had to follow"""
+    missed: list[str] = field(default_factory=list)
+    false: list[str] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
+    """conditions that stayed active although nothing was broken any more"""
+
+
+def compare(
+    script: Sequence[Episode], journal: Sequence[Recorded], engine: AlarmEngine, settling: Settling
+) -> Comparison:
+    """The journal of a run against its script; latched trips wait for an operator and may stay."""
+    out = Comparison()
+    of = {info.id: int(info.source[-2:]) - 1 for info in engine.infos if ".Cluster" in info.source}
+    by_cluster: dict[int, list[Episode]] = {}
+    for episode in script:
+        by_cluster.setdefault(episode.cluster, []).append(episode)
+    spans: dict[tuple[int, str], list[list[float]]] = {}
+    for record in journal:
+        cluster, at = of.get(record.info.id), record.state.time_ns
+        if record.what is What.RAISED:
+            out.raised += 1
+            if cluster is None:
+                if record.info.name not in PLANT_WIDE:
+                    out.false.append(f"{record.info.id}: {record.state.message}")
+                continue
+            if not _explained(by_cluster.get(cluster, []), record.info.name, at, settling):
+                out.false.append(f"{record.info.id}: {record.state.message}")
+            spans.setdefault((cluster, record.info.name), []).append([at, math.inf])
+        elif record.what is What.CLEARED:
+            out.cleared += 1
+            if cluster is not None and (own := spans.get((cluster, record.info.name))):
+                own[-1][1] = at
+    for episode in script:
+        _check(out, episode, by_cluster[episode.cluster], spans)
+    latched = {info.name for info in engine.infos if info.latched}
+    for (cluster, name), own in spans.items():
+        if name not in latched:
+            out.left += _left(cluster, name, own, by_cluster.get(cluster, []), settling)
+    return out
+
+
+def _explained(episodes: Sequence[Episode], name: str, at_ns: int, settling: Settling) -> bool:
+    settled_ns = settling.of(name) * 1e9
+    return any(
+        name in e.kind.allowed and e.start_ns <= at_ns + 1e9 and at_ns <= (e.end_ns or math.inf) + settled_ns
+        for e in episodes
+    )
+
+
+def _check(
+    out: Comparison,
+    episode: Episode,
+    others: Sequence[Episode],
+    spans: dict[tuple[int, str], list[list[float]]],
+) -> None:
+    """A fault that lasted long enough shows in the journal, unless the machine stood still meanwhile."""
+    kind = episode.kind
+    if not kind.must or not episode.end_ns or episode.end_ns - episode.start_ns < kind.after_s * 1e9:
+        return
+    if any(e.kind.words[0] == STALL and e.end_ns > episode.start_ns and e.start_ns < episode.end_ns for e in others):
+        return
+    out.expected += 1
+    own = spans.get((episode.cluster, kind.must), [])
+    if not any(raised <= episode.end_ns and cleared >= episode.start_ns for raised, cleared in own):
+        lasted = (episode.end_ns - episode.start_ns) / 1e9
+        out.missed.append(f"cluster {episode.cluster + 1}: {kind.words[0]} for {lasted:.1f} s without {kind.must}")
+
+
+def _left(
+    cluster: int, name: str, own: Sequence[Sequence[float]], episodes: Sequence[Episode], settling: Settling
+) -> list[str]:
+    """Activations that outlived by far the last fault before their end."""
+    out, settled_ns = [], settling.of(name) * 1e9
+    for raised, cleared in own:
+        before = [e.end_ns or math.inf for e in episodes if e.start_ns < cleared]
+        if cleared > max(before, default=0) + settled_ns:
+            out.append(f"cluster {cluster + 1}: {name} raised at {raised / 1e9:.0f} stays though nothing is broken")
+    return out
