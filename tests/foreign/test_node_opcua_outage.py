@@ -1,0 +1,25 @@
+"""node-opcua behind a line that breaks: its own way back must find everything (OPC 10000-4 §6.7)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from outage_rig import by_program
+from ua_attacker import guarded_server, make_gate
+
+from opcua_bms.ua.security.settings import demo_settings
+
+pytestmark = [pytest.mark.foreign, pytest.mark.integration]
+
+
+async def test_nothing_is_lost_and_nothing_comes_twice(
+    node_command: Callable[[str], list[str]], tmp_path: Path
+) -> None:
+    """A client that many use, which nobody told about this server: events and values are whole and in order."""
+    async with guarded_server(make_gate(tmp_path, demo_settings())) as server:
+        last, heard = await by_program(server, 3.0, node_command("outage.mjs"))
+        assert last > 20
+        assert set(heard.missing(last).values()) == {0}, heard.missing(last)
+        assert heard.overflows == 0
