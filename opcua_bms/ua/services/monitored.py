@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -34,7 +33,7 @@ class Entry:
 
 @dataclass(slots=True)
 class Reading:
-    """One sample. `value` is for comparison, `encode` makes its Variant; both unused where the status is Bad."""
+    """One sample. `value` is for comparison, `encode` makes its Variant, once; both unused where the status is Bad."""
 
     value: Any
     encode: Callable[[], bytes | None]
@@ -44,7 +43,28 @@ class Reading:
 
 
 class DataItem:
-    """A data change item with its filter and queue; where its samples come from is `read`."""
+    """A data change item with its filter and queue; where its samples come from is `read`.
+
+    Ten thousand of them are allowed: each keeps what it needs and no more.
+    """
+
+    __slots__ = (
+        "_last",
+        "compare",
+        "discard_oldest",
+        "filter",
+        "gap",
+        "handle",
+        "ident",
+        "linked",
+        "mode",
+        "queue",
+        "queue_size",
+        "read",
+        "sampled",
+        "source",
+        "times",
+    )
 
     def __init__(
         self,
@@ -67,7 +87,7 @@ class DataItem:
         """the Source behind `read`, for whoever made the item"""
         self.sampled = -float("inf")
         self.linked = False
-        self.queue: deque[Entry] = deque()
+        self.queue: list[Entry] = []
         self._last: Reading | None = None
 
     def due(self, now: float) -> bool:
@@ -82,6 +102,7 @@ class DataItem:
             return False
         self._last = reading
         self._enqueue(reading)
+        reading.encode = _encoded
         return True
 
     def _passes(self, new: Reading) -> bool:
@@ -111,7 +132,7 @@ class DataItem:
         elif self.queue_size == 1:
             self.queue[0] = entry
         elif self.discard_oldest:
-            self.queue.popleft()
+            del self.queue[0]
             self.queue[0].status |= OVERFLOW_BITS
             self.queue.append(entry)
         else:
@@ -122,10 +143,7 @@ class DataItem:
         """Change the queue; entries beyond the new size go by the new policy (Part 4 §5.13.1.5)."""
         self.queue_size, self.discard_oldest = queue_size, discard_oldest
         while len(self.queue) > queue_size:
-            if discard_oldest:
-                self.queue.popleft()
-            else:
-                self.queue.pop()
+            del self.queue[0 if discard_oldest else -1]
             if queue_size > 1:
                 self.queue[0 if discard_oldest else -1].status |= OVERFLOW_BITS
 
@@ -150,15 +168,19 @@ class DataItem:
 
     def take(self, limit: int) -> list[bytes]:
         """Encoded notifications, oldest first; they leave the queue."""
-        out: list[bytes] = []
-        while self.queue and len(out) < limit:
-            entry = self.queue.popleft()
-            out.append(
-                records.encode_one(self.handle, entry.variant, entry.status, entry.source, entry.server, self.times)
-            )
+        out = [
+            records.encode_one(self.handle, entry.variant, entry.status, entry.source, entry.server, self.times)
+            for entry in self.queue[:limit]
+        ]
+        del self.queue[:limit]
         if not self.queue:
             self.linked = False
         return out
+
+
+def _encoded() -> bytes | None:
+    """Stands for the encoding of a sample that is only kept to compare the next one with."""
+    return None
 
 
 def ticks(moment: Any) -> int | None:

@@ -138,8 +138,8 @@ class Source:
         return Reading(part.Value, lambda: variant_to_binary(part), reading.status, reading.source, reading.server)
 
     def watch(self, changed: Callable[[], None]) -> None:
-        """Call `changed` whenever the attribute is written, if it is one that is written."""
-        if self._binding is None and not self._sources.is_lazy(self.node_id):
+        """Call `changed` whenever the attribute is written, if it is one that is written and nobody looks at anyway."""
+        if self._binding is None and not self.polled and not self._sources.is_lazy(self.node_id):
             self._watch = self._sources.watch(self.node_id, self.attribute, changed)
 
     def unwatch(self) -> None:
