@@ -14,6 +14,7 @@ from opcua_bms.alarms.plan import Plan
 from opcua_bms.alarms.state import EngineState
 from opcua_bms.model.alarm import ConditionState, Level, Operation, Result, Shelving, Transition, What
 
+STEP_NS = 1_000_000_000
 Suppressors = dict[int, tuple[str, int]]
 """Identity of a tuple of parents → the parent that suppresses, and since when."""
 
@@ -66,7 +67,16 @@ class Changes:
         self._transitions.append(Transition(c, what, after, info))
 
     def end_shelving(self) -> None:
-        """Unshelve what has been shelved for its time, in the order of the conditions; the disabled ones wait."""
+        """Unshelve what has been shelved for its time, in the order of the conditions; the disabled ones wait.
+
+        Where the wall clock has stepped, the times that clients and a restart go by step with it.
+        """
+        for c, at_s in list(self._unshelve.items()):
+            state = self.current(c)
+            step_ns = self._now_ns + round((at_s - self._now_s) * 1e9) - state.unshelve_at_ns
+            if abs(step_ns) > STEP_NS:
+                times = {"unshelve_at_ns": state.unshelve_at_ns + step_ns, "shelved_ns": state.shelved_ns + step_ns}
+                self.put(c, fsm.with_changes(state, times), None)
         due = (c for c, at_s in self._unshelve.items() if at_s <= self._now_s and c not in self._state.disabled)
         for c in sorted(due):
             self.put(c, *fsm.time_up(self.current(c), self.stamp()))
