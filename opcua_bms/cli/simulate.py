@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from opcua_bms.errors import ConfigurationError
+from opcua_bms.errors import ConfigurationError, UsageError
 
 
 def run(
@@ -17,7 +17,8 @@ def run(
     port: Annotated[int, typer.Option(help="Port of the first cluster; 0: free ones.", min=0, max=65535)] = 15020,
     shared_port: Annotated[bool, typer.Option("--shared-port", help="All clusters as units behind one port.")] = False,
     move: Annotated[bool, typer.Option("--move", help="Use other ports where these are taken.")] = False,
-    master: Annotated[bool, typer.Option(help="Also the CLOU-like master.")] = True,
+    master: Annotated[bool, typer.Option(help="Also a master that serves the whole plant.")] = True,
+    master_profile: Annotated[str, typer.Option(help="Profile of the master.")] = "clou-ess",
     seed: Annotated[int, typer.Option(help="Same seed, same plant.")] = 0,
     tick: Annotated[float, typer.Option(help="Seconds between new readings.", min=0.05, max=60)] = 0.5,
     speed: Annotated[float, typer.Option(help="Seconds of the plant in one second.", min=0, max=10_000)] = 1.0,
@@ -27,6 +28,7 @@ def run(
     kind: Annotated[str, typer.Option(hidden=True)] = "simulate",
 ) -> None:
     """Simulate a plant for tests and demonstrations."""
+    from opcua_bms.config.plant import read_profile
     from opcua_bms.model.topology import ClusterShape, PackShape, StackShape, Topology
     from opcua_bms.runtime.logs import configure
     from opcua_bms.runtime.loop import run as run_loop
@@ -43,4 +45,11 @@ def run(
             text = (script.read_bytes(), str(script))
         except OSError as error:
             raise ConfigurationError(f"--script: {script} cannot be read: {error.strerror}") from None
-    run_loop(lambda stop: simulate(topology, settings, text, stop, as_json=as_json, until_eof=until_eof))
+    chosen = read_profile(master_profile, Path.cwd())
+    if chosen.serves != "bms":
+        raise UsageError(f"--master-profile: '{master_profile}' serves a {chosen.serves}, not the whole plant")
+    run_loop(
+        lambda stop: simulate(
+            topology, settings, text, stop, master_profile=chosen, as_json=as_json, until_eof=until_eof
+        )
+    )

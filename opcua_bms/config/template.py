@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 
 from opcua_bms.profiles import Profile
@@ -72,12 +73,28 @@ def _stacks(wish: Wish, per_cluster: bool) -> str:
             "parallel = 4                    # cells in parallel",
             'absent = ""                     # slots that are not fitted, like "12..20"',
         ]
+    elif (most := _most_cells(wish.profile)) > 0:
+        cells = min(most, 400)
+        lines += [
+            "packs = 10                      # per cluster",
+            f"cells = {cells // 10}".ljust(32) + f"# voltages per pack; at most {most} per cluster",
+            "sensors = 0                     # temperatures per pack: this controller gives none of single cells",
+            f"series = {cells // 10 * 10}".ljust(32) + "# in series per cluster: the cells' sum is checked",
+            "parallel = 1                    # cells in parallel",
+            'absent = ""                     # slots that are not fitted, like "12..20"',
+        ]
     else:
         lines += [
             "packs = 0                       # this controller gives summary values only",
             'absent = ""                     # slots that are not fitted; empty ones are also known by their zeros',
         ]
     return "\n".join(lines) + "\n"
+
+
+def _most_cells(profile: Profile) -> int:
+    """Most cell voltages of a cluster that a device which serves several clusters has places for; 0: it has none."""
+    point = next((p for p in profile.point if p.target == "cell.voltage"), None)
+    return math.prod(level.count for level in point.repeat if level.over in ("pack", "cell")) if point else 0
 
 
 def _devices(wish: Wish, per_cluster: bool) -> str:
@@ -96,5 +113,7 @@ def _devices(wish: Wish, per_cluster: bool) -> str:
         lines.append(f'clusters = "1..{wish.clusters}"')
     else:
         lines.append(f"unit = {wish.unit}")
+    if wish.profile.heartbeat.write is None:
+        return "\n".join(lines) + "\n"
     lines.append("write_life = false              # true: count up the device's life register; nothing else is written")
     return "\n".join(lines) + "\n"

@@ -9,6 +9,7 @@ import sys
 from dataclasses import asdict
 
 from opcua_bms.model.topology import Topology
+from opcua_bms.profiles import Profile
 from opcua_bms.runtime.loop import until
 from opcua_bms.sim.simulator import Simulator, SimulatorSettings
 
@@ -19,11 +20,12 @@ async def simulate(
     script: tuple[bytes, str] | None,
     stop: asyncio.Event,
     *,
+    master_profile: Profile | None = None,
     as_json: bool = False,
     until_eof: bool = False,
 ) -> None:
     """Run until `stop`; with `until_eof` also until whoever started us closes our standard input (or dies)."""
-    simulator = Simulator(topology, settings, script=script)
+    simulator = Simulator(topology, settings, master_profile=master_profile, script=script)
     await simulator.start()
     try:
         sys.stdout.write(f"READY {_describe(simulator, as_json)}\n")
