@@ -75,17 +75,6 @@ class Processor(SubscribingProcessor):
         response.Parameters.Results = await session.browse_next(params)
         return response
 
-    async def _register_nodes(self, session: Session, body: Any) -> Any:
-        params = struct_from_binary(ua.RegisterNodesParameters, body)
-        response = ua.RegisterNodesResponse()
-        response.Parameters.RegisteredNodeIds = await session.register_nodes(params.NodesToRegister)
-        return response
-
-    async def _unregister_nodes(self, session: Session, body: Any) -> Any:
-        params = struct_from_binary(ua.UnregisterNodesParameters, body)
-        await session.unregister_nodes(params.NodesToUnregister)
-        return ua.UnregisterNodesResponse()
-
     async def _cancel(self, session: Session, body: Any) -> Any:
         """Requests are answered in order, so only waiting Publish requests can be cancelled (Part 4 §5.7.5)."""
         params = struct_from_binary(ua.CancelParameters, body)
@@ -95,7 +84,5 @@ class Processor(SubscribingProcessor):
 
     _OURS: ClassVar[dict[int | None, Any]] = {
         Ids.BrowseNextRequest_Encoding_DefaultBinary: _browse_next,
-        Ids.RegisterNodesRequest_Encoding_DefaultBinary: _register_nodes,
-        Ids.UnregisterNodesRequest_Encoding_DefaultBinary: _unregister_nodes,
         Ids.CancelRequest_Encoding_DefaultBinary: _cancel,
     }

@@ -1,4 +1,4 @@
-"""The MonitoredItem service set of one server (Part 4 §5.13); each request in slices, so that others are served."""
+"""The MonitoredItem service set of one server (Part 4 §5.13); a large request is served in slices."""
 
 from __future__ import annotations
 
@@ -13,14 +13,11 @@ from opcua_bms.ua.services.codes import StatusCodes, status
 from opcua_bms.ua.services.creation import ItemFactory, NewRows, time_bits
 from opcua_bms.ua.services.data_filter import FilterRefusedError
 from opcua_bms.ua.services.publishing import Subscription
-from opcua_bms.ua.turns import pause
+from opcua_bms.ua.turns import pause, slice_is_over
 
 if TYPE_CHECKING:
     from opcua_bms.ua.internal_server import InternalServer
     from opcua_bms.ua.services.subscribing import SubscribingSession
-
-SLICE = 200
-"""items worked on between two turns of the event loop"""
 
 
 class ItemServices(ABC):
@@ -65,38 +62,31 @@ class ItemServices(ABC):
         if session.external:
             room = min(room, limits.monitored_items - self.item_count())
         results: list[ua.MonitoredItemCreateResult] = []
+        rows = NewRows()
         with subscription.held():
-            for start in range(0, len(requests), SLICE):
-                if start:
+            for request in requests:
+                if slice_is_over():
+                    subscription.add_rows(rows.numbers, rows.words)
+                    rows = NewRows()
                     await pause()
-                if subscription.closed:
-                    raise ServiceError(StatusCodes.BadSubscriptionIdInvalid)
-                rows = NewRows()
-                for request in requests[start : start + SLICE]:
-                    if room <= 0:
-                        too_many = status(StatusCodes.BadTooManyMonitoredItems)
-                        results.append(ua.MonitoredItemCreateResult(StatusCode=too_many))
-                        continue
-                    result = self.factory.create(subscription, request, times, session.user, rows)
-                    room -= bool(result.MonitoredItemId)
-                    results.append(result)
-                subscription.add_rows(rows.numbers, rows.words)
+                    if subscription.closed:
+                        raise ServiceError(StatusCodes.BadSubscriptionIdInvalid)
+                if room <= 0:
+                    too_many = status(StatusCodes.BadTooManyMonitoredItems)
+                    results.append(ua.MonitoredItemCreateResult(StatusCode=too_many))
+                    continue
+                result = self.factory.create(subscription, request, times, session.user, rows)
+                room -= bool(result.MonitoredItemId)
+                results.append(result)
+            subscription.add_rows(rows.numbers, rows.words)
         return results
 
-    async def modify_items(self, session: SubscribingSession, params: Any) -> list[ua.MonitoredItemModifyResult]:
+    def modify_items(self, session: SubscribingSession, params: Any) -> list[ua.MonitoredItemModifyResult]:
         """ModifyMonitoredItems (Part 4 §5.13.3)."""
         subscription = self.need(session, params.SubscriptionId)
         self._count(params.ItemsToModify, self._iserver.limits.monitored_items_per_call)
         times = self._times(params)
-        results: list[ua.MonitoredItemModifyResult] = []
-        for start in range(0, len(params.ItemsToModify), SLICE):
-            if start:
-                await pause()
-            if subscription.closed:
-                raise ServiceError(StatusCodes.BadSubscriptionIdInvalid)
-            for request in params.ItemsToModify[start : start + SLICE]:
-                results.append(self.factory.modify(subscription, request, times))  # noqa: PERF401 - a slice at a time
-        return results
+        return [self.factory.modify(subscription, request, times) for request in params.ItemsToModify]
 
     def set_item_mode(self, session: SubscribingSession, params: Any) -> list[ua.StatusCode]:
         """SetMonitoringMode (Part 4 §5.13.4)."""
@@ -107,19 +97,21 @@ class ItemServices(ABC):
         subscription.set_mode(known, int(params.MonitoringMode))
         return [_item_code(subscription, i) for i in idents]
 
-    def set_triggering(self, session: SubscribingSession, params: Any) -> ua.SetTriggeringResult:
-        """SetTriggering (Part 4 §5.13.5); links to remove go before links to add."""
-        subscription = self.need(session, params.SubscriptionId)
-        add, remove = list(params.LinksToAdd or []), list(params.LinksToRemove or [])
-        self._count(add + remove, self._iserver.limits.monitored_items_per_call)
+    def set_triggering(
+        self, session: SubscribingSession, ident: int, triggering: int, add: Sequence[int], remove: Sequence[int]
+    ) -> tuple[list[int], list[int]]:
+        """SetTriggering (Part 4 §5.13.5); links to remove go before links to add. The codes of both."""
+        subscription = self.need(session, ident)
+        self._count([*add, *remove], self._iserver.limits.monitored_items_per_call)
         items = subscription.items
-        if params.TriggeringItemId not in items.items:
+        if triggering not in items.items:
             raise ServiceError(StatusCodes.BadMonitoredItemIdInvalid)
-        linked = items.links(params.TriggeringItemId)
-        removed = [status(0 if i in linked else StatusCodes.BadMonitoredItemIdInvalid) for i in remove]
-        added = [_item_code(subscription, i) for i in add]
-        items.link(params.TriggeringItemId, [i for i in add if i in items.items], remove)
-        return ua.SetTriggeringResult(AddResults=added, RemoveResults=removed)
+        linked = items.links(triggering)
+        unknown = int(StatusCodes.BadMonitoredItemIdInvalid)
+        removed = [0 if i in linked else unknown for i in remove]
+        added = [0 if i in items.items else unknown for i in add]
+        items.link(triggering, [i for i in add if i in items.items], remove)
+        return added, removed
 
     def delete_items(self, session: SubscribingSession, params: Any) -> list[ua.StatusCode]:
         """DeleteMonitoredItems (Part 4 §5.13.6)."""

@@ -163,7 +163,10 @@ class ReadPlanner:
         if request is None:
             return None
         times = TIMES[request.times]
-        encoders = [self._encoder(item, times, request.times, user) for item in request.items]
+        try:
+            encoders = [self._encoder(item, times, request.times, user) for item in request.items]
+        except ValueError:
+            return None
         return self._assemble(encoders, times)
 
     async def _plan_slowly(self, data: bytes, user: User) -> Plan | None:
@@ -173,13 +176,17 @@ class ReadPlanner:
         times = TIMES[request.times]
         encoders: list[Binding | Encoder] = []
         others = 0
-        for item in request.items:
-            encoders.append(self._encoder(item, times, request.times, user))
-            others += not isinstance(encoders[-1], Binding)
-            if others > self.MOST_OTHERS:
-                return None
-            if slice_is_over():
-                await pause()
+        try:
+            for item in request.items:
+                encoders.append(self._encoder(item, times, request.times, user))
+                others += not isinstance(encoders[-1], Binding)
+                if others > self.MOST_OTHERS:
+                    return None
+                if slice_is_over():
+                    await pause()
+        except ValueError:
+            return None
+        await pause()
         return self._assemble(encoders, times)
 
     def _assemble(self, encoders: list[Binding | Encoder], times: int) -> Plan:

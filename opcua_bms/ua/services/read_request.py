@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from asyncua import ua
@@ -42,55 +43,65 @@ class Item(NamedTuple):
 
 
 class ReadRequest(NamedTuple):
-    """The parameters of a Read; `times` may be no TimestampsToReturn."""
+    """The parameters of a Read; `times` may be no TimestampsToReturn.
+
+    `items` are taken apart as they are asked for; ValueError: they are broken or unusual.
+    """
 
     max_age: float
     times: int
-    items: list[Item]
+    items: Iterator[Item]
 
 
 def parse(data: bytes, most: int) -> ReadRequest | None:
-    """The parameters after the request header; None if they are broken, unusual or more than `most` items."""
-    try:
-        return _parse(data, most)
-    except (struct.error, IndexError, UnicodeDecodeError):
+    """The parameters after the request header; None if they are broken or more than `most` items."""
+    if len(data) < _HEAD.size:
         return None
-
-
-def _parse(data: bytes, most: int) -> ReadRequest | None:
     max_age, times, count = _HEAD.unpack_from(data, 0)
     if not 0 < count <= min(most, len(data) // 10):
         return None
+    return ReadRequest(max_age, times, _items(data, count))
+
+
+def _items(data: bytes, count: int) -> Iterator[Item]:
     at = _HEAD.size
-    items: list[Item] = []
-    for _ in range(count):
-        kind = data[at]
-        identifier: Any
-        if kind == 3:
-            namespace, length = _STRING.unpack_from(data, at + 1)
-            at += 7
-            if not 0 <= length <= len(data) - at:
-                return None
-            identifier = data[at : at + length].decode()
-            at += length
-        elif kind == 0:
-            namespace, identifier = 0, data[at + 1]
-            at += 2
-        elif kind == 1:
-            namespace, identifier = _FOUR_BYTE.unpack_from(data, at + 1)
-            at += 4
-        elif kind == 2:
-            namespace, identifier = _NUMERIC.unpack_from(data, at + 1)
-            at += 7
-        else:
-            return None
-        (attribute,) = _U32.unpack_from(data, at)
-        index_range, at = _text(data, at + 4)
-        (encoding_namespace,) = _U16.unpack_from(data, at)
-        name, at = _text(data, at + 2)
-        encoding = ua.QualifiedName(name, encoding_namespace) if name else None
-        items.append(Item(namespace, identifier, attribute, index_range, encoding))
-    return ReadRequest(max_age, times, items) if at == len(data) else None
+    try:
+        for _ in range(count):
+            item, at = _item(data, at)
+            yield item
+    except (struct.error, IndexError, UnicodeDecodeError) as e:
+        raise ValueError("not as usual") from e
+    if at != len(data):
+        raise ValueError("bytes are left over")
+
+
+def _item(data: bytes, at: int) -> tuple[Item, int]:
+    kind = data[at]
+    identifier: Any
+    if kind == 3:
+        namespace, length = _STRING.unpack_from(data, at + 1)
+        at += 7
+        if not 0 <= length <= len(data) - at:
+            raise IndexError(length)
+        identifier = data[at : at + length].decode()
+        at += length
+    elif kind == 0:
+        namespace, identifier = 0, data[at + 1]
+        at += 2
+    elif kind == 1:
+        namespace, identifier = _FOUR_BYTE.unpack_from(data, at + 1)
+        at += 4
+    elif kind == 2:
+        namespace, identifier = _NUMERIC.unpack_from(data, at + 1)
+        at += 7
+    else:
+        raise IndexError(kind)
+    (attribute,) = _U32.unpack_from(data, at)
+    index_range, at = _text(data, at + 4)
+    (encoding_namespace,) = _U16.unpack_from(data, at)
+    name, at = _text(data, at + 2)
+    encoding = ua.QualifiedName(name, encoding_namespace) if name else None
+    return Item(namespace, identifier, attribute, index_range, encoding), at
 
 
 def _text(data: bytes, at: int) -> tuple[str, int]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from asyncua import ua
 from asyncua.server.internal_session import InternalSession, SessionState
 from asyncua.server.uaprocessor import UaProcessor
-from asyncua.ua.ua_binary import struct_from_binary
+from asyncua.ua.ua_binary import Primitives, struct_from_binary
 
 from opcua_bms.ua.services import create_request
 from opcua_bms.ua.services.codes import ObjectIds, StatusCodes, standard, status
@@ -29,8 +29,15 @@ _OURS = frozenset({_PUBLISH, _SET_TRIGGERING, _CREATE_ITEMS})
 _CREATED = b"\x01\x00" + struct.pack("<H", ObjectIds.CreateMonitoredItemsResponse_Encoding_DefaultBinary)
 _HEADER = struct.Struct("<4sqII8x")
 """TypeId, Timestamp, RequestHandle, ServiceResult, no diagnostics, no strings, a null AdditionalHeader"""
+_TRIGGERED = b"\x01\x00" + struct.pack("<H", ObjectIds.SetTriggeringResponse_Encoding_DefaultBinary)
 PARSE_SLICE = 250
 """items parsed between two turns of the event loop"""
+
+
+def _numbers(body: Any) -> list[int]:
+    """An array of UInt32."""
+    count = max(0, Primitives.Int32.unpack(body))
+    return list(struct.unpack(f"<{count}I", body.read(4 * count)))
 
 
 class SubscribingSession(InternalSession):
@@ -93,7 +100,7 @@ class SubscribingSession(InternalSession):
 
     async def modify_monitored_items(self, params: Any) -> list[ua.MonitoredItemModifyResult]:
         """ModifyMonitoredItems."""
-        return await self.subscription_service.modify_items(self, params)
+        return self.subscription_service.modify_items(self, params)
 
     async def set_monitoring_mode(self, params: Any) -> list[ua.StatusCode]:
         """SetMonitoringMode."""
@@ -103,9 +110,11 @@ class SubscribingSession(InternalSession):
         """DeleteMonitoredItems."""
         return self.subscription_service.delete_items(self, params)
 
-    def set_triggering(self, params: Any) -> ua.SetTriggeringResult:
-        """SetTriggering."""
-        return self.subscription_service.set_triggering(self, params)
+    def set_triggering(
+        self, subscription: int, triggering: int, add: list[int], remove: list[int]
+    ) -> tuple[list[int], list[int]]:
+        """SetTriggering; the codes of the links to add and to remove."""
+        return self.subscription_service.set_triggering(self, subscription, triggering, add, remove)
 
 
 class SubscribingProcessor(UaProcessor):
@@ -126,10 +135,16 @@ class SubscribingProcessor(UaProcessor):
         elif typeid == _PUBLISH:
             self._take_publish(session, requesthdr, seqhdr, struct_from_binary(ua.PublishParameters, body))
         else:
-            response = ua.SetTriggeringResponse()
-            response.Parameters = session.set_triggering(struct_from_binary(ua.SetTriggeringParameters, body))
-            self._send(requesthdr, seqhdr, response)
+            self._set_triggering(session, requesthdr, seqhdr, body)
         return True
+
+    def _set_triggering(self, session: Any, header: Any, seqhdr: Any, body: Any) -> None:
+        """SetTriggering from bytes to bytes: its lists are of numbers."""
+        subscription, triggering = Primitives.UInt32.unpack(body), Primitives.UInt32.unpack(body)
+        codes = session.set_triggering(subscription, triggering, _numbers(body), _numbers(body))
+        head = _HEADER.pack(_TRIGGERED, filetime(time.time_ns()), header.RequestHandle, 0)
+        lists = [struct.pack(f"<i{len(c)}Ii", len(c), *c, -1) for c in codes]
+        self.send_encoded(header, seqhdr, head + b"".join(lists))
 
     async def _create_items(self, session: Any, header: Any, seqhdr: Any, body: Any) -> bool:
         """CreateMonitoredItems in slices, from bytes to bytes; false if the request is not as usual."""

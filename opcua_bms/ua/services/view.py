@@ -207,15 +207,15 @@ class Views(ViewService):
         if node is None:
             return
         every = element.ReferenceTypeId.is_null()
+        wanted, name = element.ReferenceTypeId, element.TargetName
         for reference in node.references:
-            if reference.IsForward == element.IsInverse or self._complete(reference).BrowseName != element.TargetName:
+            if reference.IsForward == element.IsInverse:
+                continue
+            known = reference if reference.BrowseName.Name is not None else self._complete(reference)
+            if known.BrowseName != name:
                 continue
             kind = reference.ReferenceTypeId
-            if (
-                every
-                or kind == element.ReferenceTypeId
-                or (element.IncludeSubtypes and self._types.is_subtype(kind, element.ReferenceTypeId))
-            ):
+            if every or kind == wanted or (element.IncludeSubtypes and self._types.is_subtype(kind, wanted)):
                 yield reference.NodeId
 
     # ---- RegisterNodes

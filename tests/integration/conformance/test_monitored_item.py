@@ -438,6 +438,35 @@ async def test_modify_monitored_items(client: Wire, bench: Bench) -> None:
     assert {h: [dv.Value.Value for dv in v] for h, v in found.items()} == {11: [11.0], 2: [77.0]}
 
 
+async def test_long_lists_keep_their_order(client: Wire, plant: Plant) -> None:
+    """§5.13.3 to §5.13.6: lists that are worked on in slices have a result per id, in order, also unknown ones."""
+    subscription = await client.subscribe(60_000.0)
+    nodes = [plant.id(f"Line{1 + k % 3}.Level") for k in range(1_000)]
+    made = await client.monitor(subscription, *[item(n, k) for k, n in enumerate(nodes)])
+    ids = [r.MonitoredItemId for r in made]
+    asked = [i for pair in zip(ids, range(2**31, 2**31 + len(ids)), strict=True) for i in pair]
+    expected = [0, StatusCodes.BadMonitoredItemIdInvalid] * len(ids)
+    wanted = ua.MonitoringParameters(1, 0.0, None, 7, True)
+    request: Any = ua.ModifyMonitoredItemsParameters(
+        subscription, ua.TimestampsToReturn.Both, [ua.MonitoredItemModifyRequest(i, wanted) for i in asked]
+    )
+    results = (await client.request(ua.ModifyMonitoredItemsRequest(Parameters=request))).Results
+    assert [r.StatusCode.value for r in results] == expected
+    assert [r.RevisedQueueSize for r in results] == [7, 0] * len(ids)
+    request = ua.SetMonitoringModeParameters(subscription, ua.MonitoringMode.Sampling, asked)
+    results = (await client.request(ua.SetMonitoringModeRequest(Parameters=request))).Results
+    assert [r.value for r in results] == expected
+    links = ua.SetTriggeringParameters(subscription, ids[0], asked[2:], [])
+    result = (await client.request(ua.SetTriggeringRequest(Parameters=links))).Parameters
+    assert [r.value for r in result.AddResults] == expected[2:]
+    links = ua.SetTriggeringParameters(subscription, ids[0], [], asked)
+    result = (await client.request(ua.SetTriggeringRequest(Parameters=links))).Parameters
+    assert [r.value for r in result.RemoveResults] == [StatusCodes.BadMonitoredItemIdInvalid] * 2 + expected[2:]
+    request = ua.DeleteMonitoredItemsParameters(subscription, asked + ids[:1])
+    results = (await client.request(ua.DeleteMonitoredItemsRequest(Parameters=request))).Results
+    assert [r.value for r in results] == [*expected, StatusCodes.BadMonitoredItemIdInvalid]
+
+
 async def test_delete_monitored_items(client: Wire, bench: Bench) -> None:
     """§5.13.6: deleted items are silent, with what they had queued; the others go on."""
     subscription = await client.subscribe(200.0)

@@ -220,7 +220,10 @@ def test_plans_belong_to_rights() -> None:
 def test_broken_requests_are_left_to_the_decoder(bench: Bench, cut: int) -> None:
     """A truncated request must be answered by the service, which knows the right error, not crash the lane."""
     data = struct_to_binary(bench.request(("Line1.Tag001", 13, "")))
-    assert parse(data[:cut], 10) is None
+    request = parse(data[:cut], 10)
+    if request is not None:
+        with pytest.raises(ValueError, match=r"as usual|left over"):
+            list(request.items)
     assert bench.planner.answer(data[:cut], USER) is None
 
 
