@@ -1,4 +1,4 @@
-"""SunSpec battery models 802 (battery), 803 (lithium-ion bank) and 804 (string) of one device into a profile.
+"""SunSpec battery models 802 (battery), 803 (lithium-ion bank), 804 (string) and 805 (module) into a profile.
 
 The models say where points lie and which register scales them; the registers of the device say how many strings there
 are and what the scales are. Offsets and scale registers are those of the SunSpec information models.
@@ -15,6 +15,8 @@ import numpy as np
 
 from opcua_bms.errors import ConfigurationError
 from opcua_bms.profiles.convert import U16
+from opcua_bms.profiles.sunspec_modules import NUMBER as MODULES
+from opcua_bms.profiles.sunspec_modules import Cells, cells_of
 
 BASES = (40000, 0, 50000)
 """where the marker may lie (zero-based holding registers)"""
@@ -136,9 +138,13 @@ def profile_of_models(name: str, models: Sequence[Model]) -> str:
             point = _point(row, model, 0, index)
             if point is not None and 1 <= index <= max(1, strings):
                 found.append({**point, "index": index})
+    modules = cells_of([(m.address, m.words) for m in models if m.number == MODULES])
+    found += modules.points
+    strings = max(strings, modules.strings)
     lines = [
         "# Made from the SunSpec models of a device, with their scales as they were: they are constants of a device.",
         "# SunSpec leaves the sign of currents to the maker: set positive_current if it is charging.",
+        *_about(modules),
         f"name = {json.dumps(name)}",
         f"title = {json.dumps(f'SunSpec battery, {strings} strings')}",
         'serves = "bms"',
@@ -153,13 +159,25 @@ def profile_of_models(name: str, models: Sequence[Model]) -> str:
     gaps = [
         f'[[gaps]]\ntable = "holding"\nfirst = {m.address}\nlast = {m.address + m.words.size - 1}\n'
         for m in models
-        if m.number in (802, 803)
+        if m.number in (802, 803) or (m.number == MODULES and modules.points)
     ]
     if not any(point["name"] == "heartbeat" for point in found):
         lines = [line for line in lines if not line.startswith("watch")]
     if not any(point["name"] == "life" for point in found):
         lines = [line for line in lines if not line.startswith("write")]
     return "\n".join([*lines, *gaps, *points])
+
+
+def _about(modules: Cells) -> list[str]:
+    """What the plant of the site needs to know of the modules."""
+    if modules.why_not:
+        return [f"# Cells are left out: {modules.why_not}."]
+    if not modules.points:
+        return []
+    sensors = modules.cells if len(modules.points) > 1 else 0
+    return [
+        f"# In the site: packs = {modules.modules}, cells = {modules.cells}, sensors = {sensors} per cluster and pack."
+    ]
 
 
 def _first(models: Sequence[Model], number: int) -> Model | None:

@@ -16,7 +16,7 @@ from opcua_bms.acquire.settings import ConnectionSettings
 from opcua_bms.acquire.sunspec import discover
 from opcua_bms.errors import ConfigurationError
 from opcua_bms.model.layout import Layout
-from opcua_bms.model.topology import ClusterShape, StackShape, Topology
+from opcua_bms.model.topology import ClusterShape, PackShape, StackShape, Topology
 from opcua_bms.profiles import Placement, bind, lint, parse_profile
 from opcua_bms.profiles.sunspec import profile_of_models, strings_of
 
@@ -29,8 +29,24 @@ def signed(value: int) -> int:
     return value & 0xFFFF
 
 
+MODULES, CELLS = 2, 4
+
+
+def modules(string: int) -> list[int]:
+    """A model 805 for each module of a string (from 0); cell c of module m reads 3.2 V + 100 s + 10 m + c mV."""
+    out: list[int] = []
+    for m in range(MODULES):
+        words = [805, 42 + 4 * CELLS, *[0xFFFF] * (42 + 4 * CELLS)]
+        words[2:5] = string + 1, m + 1, CELLS
+        words[42:44] = signed(-3), signed(-1)
+        for c in range(CELLS):
+            words[44 + 4 * c : 48 + 4 * c] = 3200 + 100 * string + 10 * m + c, signed(210 - 100 * c), 0, 1
+        out += words
+    return out
+
+
 def registers() -> U16:
-    """Common model 1, then 802, 803 with three strings and a 804 for each, as the SunSpec models lay them out."""
+    """Model 1, then 802, 803 with three strings, a 804 for each and its 805s, as the SunSpec models lay them out."""
     words: list[int] = [0x5375, 0x6E53, 1, 66, *[0] * 66]
     battery = [802, 62, *[0xFFFF] * 62]
     values = {4: 600, 5: 650, 11: 615, 13: 97, 18: 7, 19: 0, 26: 0, 27: 0b10, 34: 13283}
@@ -52,6 +68,7 @@ def registers() -> U16:
         string = [804, 46, *[0xFFFF] * 46]
         string[2], string[14], string[42] = k + 1, 13280 + k, signed(-1)
         words += string
+        words += modules(k)
     words += [0xFFFF, 0]
     out = np.zeros(41000, np.uint16)
     out[40000 : 40000 + len(words)] = words
@@ -64,11 +81,11 @@ async def test_a_sunspec_battery_is_found_and_read() -> None:
     await device.listen()
     driver = ModbusLines(time.monotonic).driver(ConnectionSettings("127.0.0.1", device.port), 1, 10.0)
     models = await discover(driver)
-    assert [m.number for m in models] == [1, 802, 803, 804, 804, 804]
+    assert [m.number for m in models] == [1, 802, 803, *[804, 805, 805] * STRINGS]
     assert strings_of(models) == STRINGS
     profile = parse_profile(profile_of_models("found", models).encode(), "found.toml")
     assert [f for f in lint(profile) if f.severity == "error"] == []
-    topology = Topology((StackShape((ClusterShape(()),) * STRINGS),))
+    topology = Topology((StackShape((ClusterShape((PackShape(CELLS, CELLS),) * MODULES),) * STRINGS),))
     layout = Layout.of(topology)
     plan = bind(profile, topology, layout, Placement.whole(topology))
     words = np.zeros(plan.n_words, np.uint16)
@@ -87,6 +104,11 @@ async def test_a_sunspec_battery_is_found_and_read() -> None:
     def of(column: str, k: int = 0) -> float:
         return float(values[layout[column].start + k])
 
+    cells = [3.2 + s / 10 + m / 100 + c / 1000 for s in range(STRINGS) for m in range(MODULES) for c in range(CELLS)]
+    assert [of("cell.voltage", k) for k in range(topology.n_cells)] == pytest.approx(cells)
+    temperatures = [21.0, 11.0, 1.0, -9.0] * STRINGS * MODULES
+    assert [of("sensor.temperature", k) for k in range(topology.n_sensors)] == pytest.approx(temperatures)
+    assert f"packs = {MODULES}, cells = {CELLS}, sensors = {CELLS}" in profile_of_models("x", models)
     assert of("bms.state_of_charge") == pytest.approx(61.5)
     assert of("bms.bus_voltage") == pytest.approx(1328.3)
     assert of("bms.bus_current") == pytest.approx(-120.0)
