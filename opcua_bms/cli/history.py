@@ -8,9 +8,12 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from opcua_bms.history.shelf import ReadableShelf
 
 app = typer.Typer(help="What is remembered of values.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -46,6 +49,7 @@ def export(
     from opcua_bms.errors import UsageError
     from opcua_bms.history.archive import Archive
     from opcua_bms.history.export import write_csv, write_parquet
+    from opcua_bms.history.sqlite import SqliteShelf
 
     start_ns, end_ns = _time(since, "--from"), _time(until, "--to") if until else None
     if end_ns is None:
@@ -55,7 +59,7 @@ def export(
     if form is Format.PARQUET and output is None:
         raise UsageError("--format parquet needs --output")
     patterns = node or ["*"]
-    archive = Archive(file or _configured(config))
+    archive = Archive(SqliteShelf(file) if file is not None else _configured(config))
     try:
         with _Progress() as progress:
             pieces = archive.pieces(
@@ -85,19 +89,16 @@ def _time(text: str, option: str) -> int:
     return (since.days * 86_400 + since.seconds) * 1_000_000_000 + since.microseconds * 1_000
 
 
-def _configured(config: Path | None) -> Path:
+def _configured(config: Path | None) -> ReadableShelf:
     import os
 
     from opcua_bms.config.load import find
-    from opcua_bms.errors import UsageError
-    from opcua_bms.runtime.history import history_path
+    from opcua_bms.runtime.history import shelf_of
     from opcua_bms.runtime.serve import Overrides, read
 
     path = find(config, os.environ)
     settings, _ = read(path, Overrides())
-    if settings.history.database:
-        raise UsageError("this history is in PostgreSQL; export reads files only")
-    return history_path(settings.history, path.parent)
+    return shelf_of(settings.history, path.parent)
 
 
 class _Progress:

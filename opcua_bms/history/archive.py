@@ -1,19 +1,16 @@
-"""A history file as a whole, read from beginning to end beside the program that writes it."""
+"""A history as a whole, read from beginning to end beside the program that writes it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from opcua_bms.errors import StorageError
 from opcua_bms.history.codec import decode, decode_times
-from opcua_bms.history.shelf import TailFrame
-from opcua_bms.history.sqlite import SqliteShelf
+from opcua_bms.history.shelf import ReadableShelf, TailFrame
 from opcua_bms.history.tracks import CELLS, SCAN, Frame, Group, Shape
 from opcua_bms.infomodel.declare import Face
 from opcua_bms.infomodel.members import BOUND_ROWS
@@ -46,12 +43,10 @@ def node_names(group: Group) -> tuple[str, ...]:
 
 
 class Archive:
-    """Opened for reading only. StorageError: there is no such file, or it is no history."""
+    """Opens a shelf for reading only. StorageError: there is none, or it is no history."""
 
-    def __init__(self, path: Path) -> None:
-        if not path.exists():
-            raise StorageError(f"{path}: there is no history")
-        self._shelf = SqliteShelf(path)
+    def __init__(self, shelf: ReadableShelf) -> None:
+        self._shelf = shelf
         self._shelf.open_for_reading()
         self._groups = {group.number: group for group in self._shelf.groups()}
 

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import json
 import zlib
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -99,6 +99,31 @@ class PostgresShelf:
             return list(await db.fetch("SELECT number, groups FROM shapes"))
 
         self._shapes = {tuple(json.loads(row["groups"])): row["number"] for row in self._writer.run(make)}
+
+    def open_for_reading(self) -> None:
+        """Only for `groups`, `chunks`, `tail`, `times` and `block`; another process may write meanwhile."""
+
+        async def look(db: Any) -> Any:
+            await db.execute("SET default_transaction_read_only = on")
+            return await db.fetchval("SELECT to_regclass('chunks') IS NOT NULL AND to_regclass('tail') IS NOT NULL")
+
+        if not self._writer.run(look):
+            raise StorageError("PostgreSQL: there is no history in this database")
+
+    @contextlib.contextmanager
+    def unchanged(self) -> Iterator[None]:
+        """What is read inside belongs together."""
+        self._execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        try:
+            yield
+        finally:
+            self._execute("COMMIT")
+
+    def _execute(self, command: str) -> None:
+        async def execute(db: Any) -> None:
+            await db.execute(command)
+
+        self._writer.run(execute)
 
     def groups(self) -> list[Group]:
         """All that were ever numbered."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -79,6 +80,34 @@ class Shelf(Protocol):
 
     def size(self) -> int:
         """Bytes used."""
+
+    def times(self, number: int) -> bytes | None:
+        """Encoded times of a chunk; None if it is gone."""
+
+    def block(self, number: int, group: int) -> bytes | None:
+        """A group's block of a chunk; None if there is none."""
+
+    def close(self) -> None:
+        """Let go."""
+
+
+class ReadableShelf(Protocol):
+    """A shelf that another process writes, read from beginning to end by one thread. StorageError: it cannot be."""
+
+    def open_for_reading(self) -> None:
+        """Before anything else. StorageError: there is no history."""
+
+    def unchanged(self) -> AbstractContextManager[None]:
+        """What is read inside belongs together, whatever is written meanwhile; be quick."""
+
+    def groups(self) -> list[Group]:
+        """All that were ever numbered."""
+
+    def tail(self) -> list[TailFrame]:
+        """Frames that are in no chunk, oldest first."""
+
+    def chunks(self, track: str) -> list[ChunkInfo]:
+        """All chunks of a track, by number."""
 
     def times(self, number: int) -> bytes | None:
         """Encoded times of a chunk; None if it is gone."""

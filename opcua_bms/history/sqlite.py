@@ -56,6 +56,8 @@ class SqliteShelf:
 
     def open_for_reading(self) -> None:
         """Only for `groups`, `chunks`, `tail`, `gaps`, `times` and `block`; another process may write meanwhile."""
+        if not self.path.exists():
+            raise StorageError(f"{self.path}: there is no history")
         with _translated(self.path):
             db = sqlite3.connect(self.path, timeout=BUSY_S, isolation_level=None)
             db.execute("PRAGMA query_only = 1")

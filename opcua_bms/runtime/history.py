@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from opcua_bms.config.models import History as Settings
 from opcua_bms.history import HistoryStore, Keep, MemoryShelf, SqliteShelf
 from opcua_bms.history.shelf import Shelf
 from opcua_bms.runtime.plant import Plant
 from opcua_bms.runtime.state import state_directory
+
+if TYPE_CHECKING:
+    from opcua_bms.history.postgresql import PostgresShelf
 
 IN_MEMORY = Keep(days=0.25, size_bytes=64 << 20, cells_in_memory_s=900.0, scans_per_chunk=120, cells_per_chunk=20)
 """what a history that ends with the process keeps: little, in small blocks, so that memory is steady soon"""
@@ -26,12 +30,12 @@ def history_of(settings: Settings, base: Path, plant: Plant, *, in_memory: bool 
     )
     if in_memory:
         keep = IN_MEMORY
-    return HistoryStore(plant.topology, plant.layout, _shelf(settings, base, in_memory), keep)
+    shelf: Shelf = MemoryShelf() if in_memory else shelf_of(settings, base)
+    return HistoryStore(plant.topology, plant.layout, shelf, keep)
 
 
-def _shelf(settings: Settings, base: Path, in_memory: bool) -> Shelf:
-    if in_memory:
-        return MemoryShelf()
+def shelf_of(settings: Settings, base: Path) -> SqliteShelf | PostgresShelf:
+    """Where the configured history is; not opened yet."""
     if settings.database:
         from opcua_bms.history.postgresql import PostgresShelf
 

@@ -43,7 +43,7 @@ async def path(tmp_path: Path) -> Path:
 
 def rows_of(path: Path, name: str, start_ns: int = 0, end_ns: int = ALL[1]) -> list[dict[str, str]]:
     stream = io.StringIO()
-    archive = Archive(path)
+    archive = Archive(SqliteShelf(path))
     count = write_csv(archive.pieces(start_ns, end_ns, lambda node: node == name), stream)
     archive.close()
     rows = list(csv.DictReader(io.StringIO(stream.getvalue())))
@@ -77,7 +77,7 @@ def test_a_part_of_the_time(path: Path) -> None:
 
 def test_parquet_says_the_same(path: Path, tmp_path: Path) -> None:
     """The columns that DuckDB and pandas read; words keep all their bits."""
-    archive = Archive(path)
+    archive = Archive(SqliteShelf(path))
     target = tmp_path / "all.parquet"
     count = write_parquet(archive.pieces(*ALL, lambda _node: True), target)
     archive.close()
