@@ -5,6 +5,7 @@ import {
   ReadAtTimeDetails,
   ReadRawModifiedDetails,
   TimestampsToReturn,
+  readHistoryServerCapabilities,
 } from "node-opcua-client";
 import { args, withSession } from "./client.mjs";
 
@@ -78,5 +79,7 @@ await withSession(async (session) => {
     const result = await session.readAggregateValue({ nodeId }, at(-7), at(290), which, Number(stepText) * 1000);
     told.aggregates[which] = { name, status: result.statusCode.name, values: plain(result.historyData.dataValues) };
   }
+  const capabilities = await readHistoryServerCapabilities(session);
+  told.capabilities = Object.fromEntries(Object.entries(capabilities).map(([name, { value }]) => [name, value]));
   return told;
 });

@@ -18,10 +18,11 @@ from opcua_bms.model.quality import STATUS_CODE, Quality
 from opcua_bms.server.app import build_server
 from opcua_bms.ua.services.aggregates import Aggregate
 from opcua_bms.ua.services.bounds import Rules
-from opcua_bms.ua.settings import ServerSettings
+from opcua_bms.ua.settings import Limits, ServerSettings
 
 pytestmark = [pytest.mark.foreign, pytest.mark.integration]
 MANY, STEP_S = 105_000, 12
+LIMITS = Limits()
 START_MS = START_NS // 1_000_000
 
 
@@ -81,6 +82,15 @@ def test_paging_over_100_000_values(told: Any) -> None:
     assert long["last"] == START_MS + 1000 * (MANY - 1)
     assert long["sum"] == pytest.approx(float(np.nansum([v for _, v, _ in told["samples"]])))
     assert told["released"] == ["Good", "BadContinuationPointInvalid"]
+
+
+def test_capabilities(told: Any) -> None:
+    """Part 11 §5.4: values may be read and nothing changed; 10,000 values in one answer."""
+    assert told["capabilities"]["accessHistoryDataCapability"] is True
+    assert told["capabilities"]["accessHistoryEventsCapability"] is False, "this server was given no journal"
+    assert told["capabilities"]["maxReturnDataValues"] == LIMITS.history_values
+    changes = ("deleteRawCapability", "insertDataCapability", "replaceDataCapability", "updateDataCapability")
+    assert not any(told["capabilities"][name] for name in changes)
 
 
 def test_at_time(told: Any) -> None:

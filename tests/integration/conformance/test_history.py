@@ -289,6 +289,28 @@ async def test_continuation_points_are_the_sessions_and_work_once(served: Served
     assert gone.StatusCode.value == C.BadContinuationPointInvalid
 
 
+async def test_continuation_points_survive_a_broken_connection(served: Served) -> None:
+    """Part 4 §6.7, §7.9: points belong to the session, and a session goes on over another channel."""
+    first = Client(served.server.endpoint_url, timeout=30)
+    await first.connect()
+    half = await Served(served.past, served.server, first).one(raw(at(0), at(SCANS), 10))
+    token = first.uaclient.session.authentication_token
+    session = next(s for s in served.server.ua.iserver.sessions if s.auth_token == token)
+    second = Client(served.server.endpoint_url, timeout=30)
+    await second.connect_socket()
+    await second.send_hello()
+    await second.open_secure_channel()
+    second.uaclient.session.restore_authentication_token(token)
+    second._server_nonce, second._policy_ids = session.nonce, first._policy_ids
+    await second.activate_session()
+    first.disconnect_socket()
+    rest = await Served(served.past, served.server, second).one(
+        raw(at(0), at(SCANS), 10), points=[half.ContinuationPoint]
+    )
+    assert seconds(rest.HistoryData.DataValues) == list(range(10, 20))
+    await second.disconnect()
+
+
 async def test_too_many_continuation_points(served: Served) -> None:
     """BadNoContinuationPoints: a session cannot make the server remember without end."""
     paths = [f"BMS.Stack1.Cluster0{k}.{name}" for k in (1, 2) for name in ("Voltage", "Current")]
