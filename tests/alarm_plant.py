@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from opcua_bms.alarms import AlarmEngine, Device, EngineState, load_rules
+from opcua_bms.alarms.meanings import Meanings
 from opcua_bms.model.alarm import Command, ConditionState, Operation, Result, Transition, What
 from opcua_bms.model.image import DeviceHealth, DeviceState, Image, ScanInfo
 from opcua_bms.model.layout import Kind, Layout
@@ -64,6 +65,7 @@ class Plant:
         topology: Topology | None = None,
         word_bits: int = 64,
         branches: bool = False,
+        meanings: Meanings = Meanings(),  # noqa: B008 - frozen
     ) -> None:
         self.topology = topology or small_topology()
         self.layout = Layout.of(self.topology)
@@ -78,6 +80,7 @@ class Plant:
             self.devices,
             word_widths=widths,
             branches=branches,
+            meanings=meanings,
         )
         self.state: EngineState = self.engine.initial(b"\x01" * 8)
         self.now_s, self.now_ns = 1000.0, START_NS

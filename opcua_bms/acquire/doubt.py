@@ -105,9 +105,9 @@ class StuckWatch:
 
 
 def stuck_windows(plans: Sequence[DevicePlan], of_site: Mapping[str, float]) -> tuple[I64, F64, float | None]:
-    """Slots with their windows in s, and that of the cells (None: the site's); `of_site` by name of a point comes first.
+    """Slots with their windows in s, and that of the cells (None: the site's).
 
-    0 in either: not judged.
+    `of_site`, by name of a point, comes first; 0 in either: not judged.
     """
     windows: dict[int, float] = {}
     cells: float | None = None

@@ -8,28 +8,28 @@ from dataclasses import replace
 
 import numpy as np
 
+from opcua_bms.alarms.doubts import Disagreement, Frozen, Stuck
 from opcua_bms.alarms.families import families_of
 from opcua_bms.alarms.fed import Fed
+from opcua_bms.alarms.meanings import Meanings
 from opcua_bms.alarms.places import Places
 from opcua_bms.alarms.plan import Comparator, Device, Plan, Word
-from opcua_bms.alarms.rules import LIMIT_SOURCES, PLANT_SOURCES, Rule
+from opcua_bms.alarms.rules import LIMIT_SOURCES, PLANT_SOURCES, WITNESS_SOURCES, Rule
 from opcua_bms.alarms.signals import (
     CellSum,
     ClockStep,
     Column,
     Communication,
     Count,
-    Disagreement,
     Flood,
-    Frozen,
     Imbalance,
     Rise,
     Signal,
-    Stuck,
     Unwritten,
     WhileCharging,
 )
 from opcua_bms.alarms.state import I64, Bool
+from opcua_bms.alarms.witness_build import WitnessBuilder
 from opcua_bms.model.alarm import ConditionInfo, ConditionKind, Level
 from opcua_bms.model.layout import Kind, Layout, Scope
 from opcua_bms.model.topology import Topology
@@ -54,7 +54,11 @@ def _pascal(text: str) -> str:
     return "".join(part[:1].upper() + part[1:] for part in re.split(r"[^A-Za-z0-9]+", text) if part)
 
 
-def _signal(rule: Rule, places: Places, devices: Sequence[Device], bound: Bool | None) -> Signal:
+def _signal(
+    rule: Rule, places: Places, devices: Sequence[Device], bound: Bool | None, witnesses: WitnessBuilder
+) -> Signal:
+    if rule.source in WITNESS_SOURCES:
+        return witnesses.signal(rule)
     match rule.source:
         case "limit":
             return Column(places, rule.columns[0])
@@ -86,11 +90,13 @@ def _signal(rule: Rule, places: Places, devices: Sequence[Device], bound: Bool |
             return Flood(rule.window_s)
         case "journal":
             return Unwritten()
-        case "bits":
+        case _:
             raise ValueError(f"{rule.id}: bits are read by word")
 
 
-def _instances(rule: Rule, places: Places, devices: Sequence[Device], fed: Fed) -> list[tuple[str, str]]:
+def _instances(
+    rule: Rule, places: Places, devices: Sequence[Device], fed: Fed, witnesses: WitnessBuilder
+) -> list[tuple[str, str]]:
     """Per instance of a rule's signal: path of its object ("" : no condition), name of its condition."""
     if rule.source == "communication":
         out: list[tuple[str, str]] = []
@@ -114,6 +120,10 @@ def _instances(rule: Rule, places: Places, devices: Sequence[Device], fed: Fed) 
         alive = fed(rule.columns[1])
     elif rule.source == "cell_sum":
         alive = fed(rule.columns[0]) & fed(rule.columns[1])
+    elif rule.source in WITNESS_SOURCES:
+        alive = witnesses.alive(rule)
+    elif rule.source == "frozen":
+        alive = np.logical_or.reduce([fed(c) if "cell" in c else fed.itself(c) for c in rule.columns])
     else:
         alive = np.logical_or.reduce([fed(column) for column in rule.columns])
     return [(places.path(scope, i), rule.condition) if alive[i] else ("", "") for i in range(len(alive))]
@@ -214,10 +224,12 @@ def make_plan(
     devices: Sequence[Device],
     bound: Bool | None,
     word_widths: Mapping[str, int],
+    meanings: Meanings,
 ) -> Plan:
     """Build everything once; raises ValueError for a rule that names a column that does not exist."""
     places, build = Places(topology, layout), _Builder()
     fed = Fed(places, bound)
+    witnesses = WitnessBuilder(places, fed, meanings, word_labels, rules)
     signals: list[Signal] = []
     signal_ids: list[str] = []
     for rule in rules:
@@ -228,12 +240,12 @@ def make_plan(
             continue
         unit = layout[rule.columns[0]].unit if rule.columns and rule.columns[0] in layout else ""
         before = len(build.comparators)
-        for i, (path, name) in enumerate(_instances(rule, places, devices, fed)):
+        for i, (path, name) in enumerate(_instances(rule, places, devices, fed, witnesses)):
             if path:
                 build.compare(rule, len(signals), i, path, name, unit)
         if len(build.comparators) > before:
             signal_ids.append(rule.id)
-            signals.append(_signal(rule, places, devices, bound))
+            signals.append(_signal(rule, places, devices, bound, witnesses))
     n_compared = len(build.infos)
     words, slots = _words(places, build, rules, word_labels, bound, word_widths)
     comparators = tuple(sorted(build.comparators, key=lambda c: c.condition))

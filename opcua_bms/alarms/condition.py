@@ -26,6 +26,7 @@ class Finding(NamedTuple):
     message: str = ""
     first_out: bool = False
     active_for_s: float = 0.0
+    witnesses: tuple[float, float] | None = None
 
 
 class Stamp(NamedTuple):
@@ -59,6 +60,7 @@ def judge(
         "limit": found.limit,
         "place": found.place,
         "message": found.message,
+        "witnesses": found.witnesses,
         "active_for_s": found.active_for_s,
     }
     if branch is not None and len(state.branches) >= MAX_BRANCHES:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from opcua_bms.alarms.witness_rows import WITNESS_ROWS
+
 WARNING_SEVERITY, ALARM_SEVERITY, TRIP_SEVERITY = 450, 600, 900
 
 
@@ -135,6 +137,7 @@ DEFAULT_ROWS: Mapping[str, Mapping[str, Any]] = {
         "condition": "VoltageDiscrepancy",
         "kind": "VoltageDiscrepancyAlarmType",
         "title": "Sum of cells differs from cluster voltage",
+        "text": "{title} {place}: {value} {sign} {limit}, {detail}",
         "digits": 1,
         "warning": _at(30, 20),
         "on_delay_s": 30,
@@ -160,10 +163,19 @@ DEFAULT_ROWS: Mapping[str, Mapping[str, Any]] = {
     },
     "cluster-frozen": {
         "source": "frozen",
-        "columns": ["cluster.heartbeat", "cluster.voltage", "cluster.max_cell_voltage"],
+        "columns": [
+            "cluster.heartbeat",
+            "cluster.voltage",
+            "cluster.max_cell_voltage",
+            "cluster.current",
+            "cluster.state_of_charge",
+            "cluster.state_of_health",
+            "cluster.insulation_resistance",
+        ],
         "condition": "ValuesFrozen",
         "kind": "BmsDiagnosticAlarmType",
         "title": "Heartbeat or readings frozen",
+        "text": "{title} {place}: {detail}",
         "severity": ALARM_SEVERITY,
     },
     "cluster-voltage-stuck": {
@@ -226,10 +238,11 @@ DEFAULT_ROWS: Mapping[str, Mapping[str, Any]] = {
     },
     "bms-frozen": {
         "source": "frozen",
-        "columns": ["bms.heartbeat"],
+        "columns": ["bms.heartbeat", "bms.bus_voltage", "bms.bus_current", "bms.power", "bms.state_of_charge"],
         "condition": "ValuesFrozen",
         "kind": "BmsDiagnosticAlarmType",
-        "title": "Heartbeat of the controller frozen",
+        "title": "Heartbeat or values of the controller frozen",
+        "text": "{title} {place}: {detail}",
         "severity": ALARM_SEVERITY,
     },
     **{
@@ -246,6 +259,7 @@ DEFAULT_ROWS: Mapping[str, Mapping[str, Any]] = {
         }
         for scope in ("bms", "stack", "cluster")
     },
+    **WITNESS_ROWS,
     "clock-step": {
         "source": "clock_step",
         "condition": "ClockStep",

@@ -14,6 +14,7 @@ from opcua_bms.alarms.build import make_plan
 from opcua_bms.alarms.changes import Changes, Suppressors
 from opcua_bms.alarms.debounce import debounce
 from opcua_bms.alarms.findings import Findings
+from opcua_bms.alarms.meanings import Meanings
 from opcua_bms.alarms.plan import Device
 from opcua_bms.alarms.rows import Row, header_of, restore, row_of, rows_of
 from opcua_bms.alarms.rules import Rule
@@ -43,8 +44,9 @@ class AlarmEngine:
 
     `word_labels` {column: {bit: label}} names bits; `bound` bool[layout.size] says which slots some device gives
     (None: all numbers, and the words that `word_labels` names), `word_widths` how many bits a word has (64 unless
-    given). Every bit of a word has its condition and its index from the start, the unnamed ones marked `spare`. With
-    `branches` an activation that ends unacknowledged goes on beside its condition (Part 9 B.1.3).
+    given), `meanings` what bits assert. Every bit of a word has its condition and its index from the start, the unnamed
+    ones marked `spare`. With `branches` an activation that ends unacknowledged goes on beside its condition (Part 9
+    B.1.3).
     """
 
     def __init__(
@@ -57,10 +59,11 @@ class AlarmEngine:
         *,
         bound: Bool | None = None,
         word_widths: Mapping[str, int] = MappingProxyType({}),
+        meanings: Meanings = Meanings(),  # noqa: B008 - frozen
         max_shelving_s: float = MAX_SHELVING_S,
         branches: bool = False,
     ) -> None:
-        self._plan = make_plan(topology, layout, rules, word_labels, devices, bound, word_widths)
+        self._plan = make_plan(topology, layout, rules, word_labels, devices, bound, word_widths, meanings)
         self._findings = Findings(self._plan, topology)
         self.max_shelving_s = max_shelving_s
         self._branches = branches

@@ -15,6 +15,15 @@ class Fed:
     def __init__(self, places: Places, bound: Bool | None) -> None:
         self._places, self._bound = places, bound
 
+    def itself(self, column: str) -> Bool:
+        """Which objects have it from a device, and not from us."""
+        layout, t = self._places.layout, self._places.topology
+        slots = layout[column]
+        given = np.ones(slots.size, bool) if self._bound is None else self._bound[slots.slots].copy()
+        if self._bound is not None and f"reported.{column}" in layout:
+            given |= self._bound[layout[f"reported.{column}"].slots]
+        return given & t.installed if slots.scope is Scope.CLUSTER else given
+
     def __call__(self, column: str) -> Bool:
         layout, t = self._places.layout, self._places.topology
         slots = layout[column]

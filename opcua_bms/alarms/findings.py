@@ -92,6 +92,7 @@ class Findings:
                 window=duration(rule.window_s),
             ),
             active_for_s=lasted,
+            witnesses=_finite(signal.witnesses(scan, one.instance, memory[one.signal])),
         )
 
     def bit(self, info: ConditionInfo, w: int, on: bool, lasted_s: float) -> Finding:
@@ -110,6 +111,10 @@ class Findings:
         )
         level = Level.ACTIVE if on else Level.NORMAL
         return Finding(level, rule.severity, None, None, place, text, active_for_s=lasted_s)
+
+
+def _finite(pair: tuple[float, float] | None) -> tuple[float, float] | None:
+    return pair if pair is not None and all(map(math.isfinite, pair)) else None
 
 
 def _place_of(word: Word, t: Topology) -> Place:

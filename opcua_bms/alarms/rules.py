@@ -26,12 +26,22 @@ Source = Literal[
     "flood",
     "journal",
     "bits",
+    "current_sum",
+    "bus_voltage",
+    "contactor",
+    "energy_share",
+    "charge_drift",
+    "limit_bits",
+    "bit_value",
 ]
 LIMIT_SOURCES = frozenset({"limit", "limit_while_charging", "imbalance", "cell_sum", "rise"})
 """Sources whose conditions are exclusive limit alarms; all others have two states."""
 PLANT_SOURCES = frozenset({"clock_step", "flood", "journal"})
 """Sources with one condition for the whole plant."""
-COUNTED_SOURCES = frozenset({"clock_step", "flood", "stuck", "count"})
+MEASURED_WITNESSES = frozenset({"current_sum", "bus_voltage", "contactor", "energy_share", "charge_drift"})
+WITNESS_SOURCES = MEASURED_WITNESSES | {"limit_bits", "bit_value"}
+"""Sources that compare two witnesses; the former have a number of how far these are apart."""
+COUNTED_SOURCES = frozenset({"clock_step", "flood", "stuck", "count"}) | MEASURED_WITNESSES
 """Two-state conditions that are raised by a number all the same."""
 TEXT_FIELDS = frozenset({"title", "place", "value", "sign", "limit", "duration", "detail", "window"})
 LEVELS = (("warning", WARNING_SEVERITY), ("alarm", ALARM_SEVERITY), ("trip", TRIP_SEVERITY))
@@ -90,7 +100,11 @@ class Rule(Row):
     on_delay_s: Seconds = 0.0
     off_delay_s: Seconds = 0.0
     window_s: Annotated[float, Field(gt=0, le=3_600, allow_inf_nan=False)] = 60.0
-    """of `rise` and `flood`"""
+    """of `rise`, `flood` and `charge_drift`"""
+    share: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.0
+    """of two witnesses: part of the larger value by which they may differ besides"""
+    tolerance: Annotated[float, Field(ge=0, le=100_000, allow_inf_nan=False)] = 0.0
+    """of two witnesses: a limit, or a current, that counts as none"""
     re_alarm_s: Seconds = 0.0
     """tell an alarm that stays active again after this time, unacknowledged; 0: never"""
     text: Text = ""

@@ -71,6 +71,10 @@ class Signal:
     def detail(self, scan: Scan, i: int, memory: Memory) -> str:
         return ""
 
+    def witnesses(self, scan: Scan, i: int, memory: Memory) -> tuple[float, float] | None:
+        """What two witnesses say, where the signal compares them."""
+        return None
+
     def keep(self, memory: Memory) -> list[list[float]] | None:
         """What of the memory survives a restart, as plain data; None: it begins anew."""
         return None
@@ -161,6 +165,14 @@ class CellSum(Signal):
         x = np.abs(values[self._average] * self.in_series - values[self._voltage])
         return Reading(x, whole & np.isfinite(x))
 
+    def witnesses(self, scan: Scan, i: int, memory: Memory) -> tuple[float, float] | None:
+        values = scan.image.values
+        return float(values[self._average][i] * self.in_series[i]), float(values[self._voltage][i])
+
+    def detail(self, scan: Scan, i: int, memory: Memory) -> str:
+        cells, cluster = self.witnesses(scan, i, memory) or (np.nan, np.nan)
+        return f"cells {cells:.1f} V, cluster {cluster:.1f} V"
+
     def place(self, image: Image, i: int, memory: Memory) -> Place:
         return self._places.of("cluster.voltage", i, image)
 
@@ -235,38 +247,6 @@ class Communication(Signal):
         return self._names[i]
 
 
-class Frozen(Signal):
-    """1 while one of several columns of an object is marked frozen."""
-
-    def __init__(self, places: Places, columns: tuple[str, ...]) -> None:
-        self._places, self._columns = places, columns
-        self._slots = np.stack([np.arange(c.start, c.start + c.size) for c in map(places.layout.__getitem__, columns)])
-        self.size = self._slots.shape[1]
-
-    def read(self, scan: Scan, memory: Memory) -> Reading:
-        quality = scan.image.quality[self._slots]
-        frozen: Bool = quality == Quality.FROZEN
-        known: Bool = np.logical_or.reduce(frozen | EVIDENCE[quality])
-        return Reading(frozen.any(axis=0).astype(float), known)
-
-    def place(self, image: Image, i: int, memory: Memory) -> Place:
-        return self._places.of(self._columns[0], i, image)
-
-
-class Disagreement(Frozen):
-    """1 while some value of an object differs from what its controller says."""
-
-    def read(self, scan: Scan, memory: Memory) -> Reading:
-        known: Bool = EVIDENCE[scan.image.quality[self._slots]]
-        apart: Bool = known & (scan.image.values[self._slots] > 0.0)
-        judged: Bool = np.logical_or.reduce(known)
-        return Reading(apart.any(axis=0).astype(float), judged)
-
-    def detail(self, scan: Scan, i: int, memory: Memory) -> str:
-        apart = scan.image.values[self._slots[:, i]] > 0.0
-        return ", ".join(c.split(".")[-1].replace("_", " ") for c, is_ in zip(self._columns, apart, strict=True) if is_)
-
-
 class ClockStep(Signal):
     """By how many seconds the wall clock and the monotonic clock moved apart since the last scan."""
 
@@ -283,21 +263,6 @@ class Unwritten(Signal):
 
     def detail(self, scan: Scan, i: int, memory: Memory) -> str:
         return scan.journal.error[:LONGEST_ERROR]
-
-
-class Stuck(Column):
-    """For how long (s) the value of an object has been the same to the last digit; bad readings stop nothing.
-
-    Remembers the values and since when they are as they are; after a (re)start it begins anew.
-    """
-
-    def read(self, scan: Scan, memory: Memory) -> Reading:
-        reading = super().read(scan, memory)
-        now = np.full(self.size, scan.now_s)
-        last, since = memory or (np.full(self.size, np.nan), now)
-        moved = reading.ok & (reading.x != last)
-        last, since = np.where(reading.ok, reading.x, last), np.where(moved, now, since)
-        return Reading(scan.now_s - since, reading.ok, None, (last, since))
 
 
 class Flood(Signal):

@@ -64,6 +64,7 @@ _PLAIN: Mapping[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     "level": (int, Level),
     "shelving": (int, Shelving),
     "place": (lambda p: [p.stack, p.cluster, p.pack, p.cell], lambda p: Place(*p) if any(p) else NOWHERE),
+    "witnesses": (list, tuple),
     "event_id": (bytes.hex, bytes.fromhex),
     "branch_id": (bytes.hex, bytes.fromhex),
     "branches": (

@@ -64,6 +64,7 @@ class ClusterException(Section):
     sensors: Annotated[int, Field(ge=0, le=10_000)] | None = None
     series: Annotated[int, Field(ge=0)] | None = None
     parallel: PositiveInt | None = None
+    capacity_ah: Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)] | None = None
 
     _ranges = field_validator("clusters")(lambda text: numbers(text) and text)
 
@@ -77,6 +78,8 @@ class Stack(Section):
     sensors: Annotated[int, Field(ge=0, le=10_000)] = 20
     series: Annotated[int, Field(ge=0)] = 0
     parallel: PositiveInt = 1
+    capacity_ah: Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)] = 0.0
+    """charge of a full cluster in A·h, to hold its state of charge against its current; 0: not known"""
     absent: str = ""
     """slots that are not fitted, like "12..20" """
     exceptions: list[ClusterException] = []

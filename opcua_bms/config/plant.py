@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from opcua_bms.alarms.meanings import Meanings
 from opcua_bms.config.models import Config, Device, Pack, Stack, numbers
 from opcua_bms.document import Document, Location, Problem, did_you_mean
 from opcua_bms.errors import ConfigurationError
@@ -50,6 +51,7 @@ def _stack(stack: Stack) -> StackShape:
     for number in range(1, stack.clusters + 1):
         packs: int | list[Pack] = stack.packs
         cells, sensors, series, parallel = stack.cells, stack.sensors, stack.series, stack.parallel
+        capacity_ah = stack.capacity_ah
         for exception in stack.exceptions:
             if number in numbers(exception.clusters):
                 packs = packs if exception.packs is None else exception.packs
@@ -57,9 +59,10 @@ def _stack(stack: Stack) -> StackShape:
                 sensors = sensors if exception.sensors is None else exception.sensors
                 series = series if exception.series is None else exception.series
                 parallel = parallel if exception.parallel is None else exception.parallel
+                capacity_ah = capacity_ah if exception.capacity_ah is None else exception.capacity_ah
         rows = [PackShape(p.cells, p.sensors) for p in packs] if isinstance(packs, list) else None
         rows = rows if rows is not None else [PackShape(cells, sensors)] * (packs if isinstance(packs, int) else 0)
-        shapes.append(ClusterShape(tuple(rows), series, parallel, number not in absent))
+        shapes.append(ClusterShape(tuple(rows), series, parallel, number not in absent, capacity_ah))
     return StackShape(tuple(shapes))
 
 
@@ -172,6 +175,17 @@ def _unique(placed: list[PlacedDevice], problems: list[Problem]) -> None:
             }[key]
             problems.append(Problem(("devices", device.entry, key), what))
             return
+
+
+def meanings_of(placed: list[PlacedDevice]) -> Meanings:
+    """What bits of the devices' words assert."""
+    bits: dict[str, dict[int, str]] = {}
+    per_cluster: dict[str, str] = {}
+    for device in placed:
+        for column, meanings in device.profile.meanings().items():
+            bits.setdefault(column, {}).update(meanings)
+        per_cluster.update(device.profile.bits_per_cluster())
+    return Meanings(bits, per_cluster)
 
 
 def word_labels(placed: list[PlacedDevice]) -> Mapping[str, Mapping[int, str]]:

@@ -19,6 +19,8 @@ FIELDS = (
     _field("CellIndex", "UInt16", "Number of the cell or sensor within its pack (1-based); 0: does not apply."),
     _field("Value", "Double", "The value that the condition was judged by, in Unit; NaN if there is none."),
     _field("Limit", "Double", "The limit that it passed, in Unit; NaN if there is none."),
+    _field("FirstWitness", "Double", "Of two witnesses, what we have measured or computed; NaN: none are compared."),
+    _field("SecondWitness", "Double", "Of two witnesses, what the other says; NaN: none are compared."),
     _field("Unit", "String", "Unit of Value and Limit; empty if they have none."),
     _field("ActiveDuration", "Duration", "For how long the condition has been active, in ms; 0 while inactive."),
     _field("FirstOut", "Boolean", "True for the first condition of a burst."),

@@ -237,6 +237,8 @@ class ConditionState:
     """not empty: the state of a branch, an earlier activation that wants attention, not of the condition itself"""
     branches: tuple[ConditionState, ...] = ()
     """oldest first; a branch has none"""
+    witnesses: tuple[float, float] | None = None
+    """what two witnesses said at the last event, where the condition compares them; both finite"""
     repeats: int = 0
     """how often this activation was told again"""
 

@@ -31,6 +31,8 @@ class ClusterShape:
     series: int = 0
     parallel: int = 1
     installed: bool = True
+    capacity_ah: float = 0.0
+    """charge of the full cluster; 0: not known"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from opcua_bms.reduce.above import AboveStatistics
 from opcua_bms.reduce.bus import Bus
 from opcua_bms.reduce.clusters import ClusterStatistics
 from opcua_bms.reduce.settings import ReduceSettings
+from opcua_bms.reduce.witnesses import Comparison
 
 _ELEMENTS = {"voltage": "cell.voltage", "temperature": "sensor.temperature"}
 _SIGNS = np.array([[[1.0], [1.0], [-1.0], [-1.0]]])
@@ -70,7 +71,8 @@ class Reducer:
         self._copies = tb.Copies.of(layout, bound, only=~own & ~bound[: layout.n_numbers])
         self.source = self._sources()
         """int64[size]: the slot that a device feeds each slot through, −1: it is computed, or nothing gives it"""
-        self._witnesses = tb.Witnesses.of(layout, bound, own | bound[: layout.n_numbers])
+        mine = own | bound[: layout.n_numbers]
+        self._witnesses = Comparison(topology, layout, bound, mine, self._steps)
         self._cluster_starts = tb.scope_starts(layout, Scope.CLUSTER)
         self._pack_starts = tb.scope_starts(layout, Scope.PACK)
         self._bus = Bus(topology, layout, bound)
@@ -120,7 +122,7 @@ class Reducer:
         self._above.complete(out)
         self._installed(out, absent)
         self._age(out)
-        self._compare(out)
+        self._witnesses.judge(out)
         return out.freeze()
 
     def _absent(self, image: Image) -> tb.Bool:
@@ -293,16 +295,3 @@ class Reducer:
             ~present, Quality.ABSENT, np.where(known, Quality.GOOD, np.full(n, Quality.WAITING))
         )
         image.stamp_ns[slots] = image.scan.frozen_ns
-
-    def _compare(self, image: Image) -> None:
-        """Two witnesses: more than one raw step apart is a disagreement; the same value elsewhere is none."""
-        w = self._witnesses
-        if not w.ours.size:
-            return
-        tolerance = np.maximum(self._steps[w.ours], self._steps[w.reported]) * (1 + 1e-6) + 1e-9
-        usable = IS_USABLE[image.quality[w.ours]] & IS_USABLE[image.quality[w.reported]]
-        with np.errstate(invalid="ignore"):
-            apart = np.abs(image.values[w.ours] - image.values[w.reported]) > tolerance
-        image.values[w.verdict] = np.where(usable, apart, np.nan)
-        image.quality[w.verdict] = np.where(usable, Quality.GOOD, Quality.INSUFFICIENT)
-        image.stamp_ns[w.verdict] = image.scan.frozen_ns

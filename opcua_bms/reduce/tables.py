@@ -68,30 +68,6 @@ class Copies:
         return cls(np.concatenate(source), np.concatenate(target))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Witnesses:
-    """Slots with two witnesses: ours, the controller's, and where their disagreement is told."""
-
-    ours: IntArray
-    reported: IntArray
-    verdict: IntArray
-
-    @classmethod
-    def of(cls, layout: Layout, bound: Bool, own: Bool) -> Witnesses:
-        """Pairs where the controller reports a value and `own` bool[n_numbers] says that we have one ourselves."""
-        ours, reported, verdict = [], [], []
-        for name, column in layout.columns.items():
-            if not name.startswith("disagreement."):
-                continue
-            plain = name.removeprefix("disagreement.")
-            main, said = layout[plain], layout[f"reported.{plain}"]
-            both = np.flatnonzero(bound[said.slots] & own[main.slots])
-            ours.append(both + main.start)
-            reported.append(both + said.start)
-            verdict.append(both + column.start)
-        return cls(np.concatenate(ours), np.concatenate(reported), np.concatenate(verdict))
-
-
 def clusters_with(layout: Layout, topology: Topology, bound: Bool, column: str) -> Bool:
     """bool[n_clusters]: clusters of which at least one cell or sensor has a source."""
     offsets = topology.cluster_cells if column == "cell.voltage" else topology.cluster_sensors

@@ -41,6 +41,7 @@ def alarm_engine(plant: Plant, rules: Sequence[Rule]) -> AlarmEngine:
         plant.labels,
         [Device(d.name, p.clusters) for d, p in zip(plant.devices, plant.placed, strict=True)],
         bound=bound_slots(plant.devices, plant.layout),
+        meanings=plant.meanings,
         max_shelving_s=plant.config.alarms.max_shelving_s,
         branches=plant.config.alarms.branches,
     )

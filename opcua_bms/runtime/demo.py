@@ -93,7 +93,7 @@ def configuration(settings: DemoSettings, devices: list[dict[str, Any]], endpoin
         f"[scan]\nperiod_s = {settings.period_s}",
         f"[opcua]\nendpoint = '{endpoint}'\nanonymous = 'operate'\npolicy_none = true",
         f"[[stacks]]\nclusters = {settings.clusters}\npacks = {settings.packs}",
-        f"series = {10 * settings.packs}\nparallel = 4",
+        f"series = {10 * settings.packs}\nparallel = 4\ncapacity_ah = 240",
     ]
     if settings.web_port is not None:
         lines.append(f"[web]\nport = {settings.web_port}")

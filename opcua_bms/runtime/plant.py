@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from opcua_bms.acquire.settings import ConnectionSettings, DeviceSettings, SerialSettings, TlsSettings, Transport
+from opcua_bms.alarms.meanings import Meanings
 from opcua_bms.config.models import Config, Device, Scan
-from opcua_bms.config.plant import PlacedDevice, place_devices, topology_of, word_labels
+from opcua_bms.config.plant import PlacedDevice, meanings_of, place_devices, topology_of, word_labels
 from opcua_bms.document import Document, Problem
 from opcua_bms.errors import ConfigurationError
 from opcua_bms.model.image import F64
@@ -32,6 +33,8 @@ class Plant:
     devices: tuple[DeviceSettings, ...]
     placed: tuple[PlacedDevice, ...]
     labels: Mapping[str, Mapping[int, str]]
+    meanings: Meanings
+    """what bits of words assert, held against what is measured"""
     steps: F64
     """float64[n_numbers]: one raw step of each slot that a device gives, in its unit; 0: unknown"""
 
@@ -56,7 +59,8 @@ def build_plant(config: Config, document: Document, base: Path) -> Plant:
         except ConfigurationError as error:
             raise document.error([Problem(("devices", device.entry), str(error))]) from None
         devices.append(_settings(device, plan, fast, config.scan, base))
-    return Plant(config, topology, layout, tuple(devices), tuple(placed), word_labels(placed), steps)
+    labels, meanings = word_labels(placed), meanings_of(placed)
+    return Plant(config, topology, layout, tuple(devices), tuple(placed), labels, meanings, steps)
 
 
 def _claim(plan: DevicePlan, name: str, layout: Layout, owners: dict[int, str]) -> None:

@@ -97,7 +97,7 @@ _OF_STATE = {
     *("Quality", "AckedState", "ConfirmedState", "ActiveState", "SuppressedState", "OutOfServiceState"),
     *("SilenceState", "LatchedState", "SuppressedOrShelved", "ShelvingState", "LimitState"),
     *("FirstInGroupFlag", "ReAlarmRepeatCount"),
-    *("Value", "Limit", "ActiveDuration", "FirstOut", "Latched", "SuppressedBy"),
+    *("Value", "Limit", "FirstWitness", "SecondWitness", "ActiveDuration", "FirstOut", "Latched", "SuppressedBy"),
 }
 _LEVELS = {
     Level.HIGH_HIGH: ("HighHigh", Ids.ExclusiveLimitStateMachineType_HighHigh),
@@ -322,6 +322,8 @@ _OURS: dict[str, tuple[ua.VariantType, Get]] = {
     "CellIndex": (V.UInt16, lambda n: n.state.place.cell),
     "Value": (V.Double, lambda n: _number(n.state.value)),
     "Limit": (V.Double, lambda n: _number(n.state.limit)),
+    "FirstWitness": (V.Double, lambda n: n.state.witnesses[0] if n.state.witnesses else math.nan),
+    "SecondWitness": (V.Double, lambda n: n.state.witnesses[1] if n.state.witnesses else math.nan),
     "Unit": (V.String, lambda n: n.facts.info.unit),
     "ActiveDuration": (V.Double, _active_ms),
     "FirstOut": (V.Boolean, lambda n: n.state.first_out),

@@ -47,6 +47,11 @@ class FaultBoard:
     def __init__(self, topology: Topology, layout: Layout, grammar: Grammar) -> None:
         self._layout, self._grammar = layout, grammar
         self._n_clusters = topology.n_clusters
+        self._packs_told = [
+            column.slots
+            for name, column in layout.columns.items()
+            if name.startswith("reported.bms.") and name.endswith(".pack_index")
+        ]
         self._faults: dict[tuple[object, ...], Fault] = {}
         self._recount()
 
@@ -159,6 +164,9 @@ class FaultBoard:
                 values[_slots(column.start, target.clusters)] = fault.values[0]
             elif fault.verb.name == "bit":
                 self._set_bit(bits, fault, target.clusters)
+            elif fault.verb.name == "contactor":
+                column = self._layout["cluster.contactor_state"]
+                values[_slots(column.start, target.clusters)] = fault.values[0]
 
     def disturb_master(self, values: F64, bits: U64) -> None:
         """Set what the master says of the bus and the containers."""
@@ -166,6 +174,12 @@ class FaultBoard:
             target = fault.target
             if fault.verb.name == "bit" and target.level in (Level.MASTER, Level.STACK):
                 self._set_bit(bits, fault, range(1) if fault.word.startswith("bms.") else target.stacks)
+            elif fault.verb.name == "limit":
+                for name in ("charge", "discharge"):
+                    values[self._layout[f"bms.max_{name}_power_limit"].start] = fault.values[0]
+            elif fault.verb.name == "wrong-place":
+                for slots in self._packs_told:
+                    values[slots] = np.where(values[slots] > 1.0, values[slots] - 1.0, values[slots] + 1.0)
             elif target.level is Level.MASTER and fault.verb.name in _MASTER_COLUMNS:
                 values[self._layout[_MASTER_COLUMNS[fault.verb.name]].start] = fault.values[0]
 

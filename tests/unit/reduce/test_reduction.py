@@ -202,14 +202,14 @@ def test_zero_volts_with_other_extremes_is_not_an_empty_slot() -> None:
 
 def test_two_witnesses_disagree_by_value_not_by_place() -> None:
     """A controller that reports another extreme than its cells show must be found, ties at another place must not."""
-    topology = Topology((StackShape((ClusterShape((PackShape(2, 1),)),)),))
+    topology = Topology((StackShape((ClusterShape((PackShape(1, 1), PackShape(1, 1))),)),))
     layout = Layout.of(topology)
     image = Image.blank(layout, SCAN, Quality.NOT_SUPPORTED)
     bound = np.zeros(layout.size, bool)
     for name, values in (
-        ("cell.voltage", [3.300, 3.310]),
+        ("cell.voltage", [3.310, 3.310]),
         ("reported.cluster.max_cell_voltage", [3.3110]),
-        ("reported.cluster.max_cell_voltage.pack_index", [7.0]),
+        ("reported.cluster.max_cell_voltage.pack_index", [2.0]),
         ("reported.cluster.min_cell_voltage", [3.305]),
     ):
         slots = layout[name].slots
