@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from asyncua import ua
+from asyncua.crypto.permission_rules import User
 from asyncua.server.internal_session import SessionState
 
 from opcua_bms.ua.services.continuation import ContinuationPoints
@@ -112,6 +113,15 @@ class Session(SubscribingSession):
             return await self.iserver.method_service.call(params, self.user)
         finally:
             _CALLER.reset(token)
+
+    async def change_user(self, user: User) -> None:
+        """Go on as another user, or with other roles: what the session holds open is judged anew (Part 4 §5.7.3)."""
+        access = self.iserver.access
+        before, self.user = self.user, user
+        if access.rights_key(before) != access.rights_key(user) or before.name != user.name:
+            self.continuation_points.clear()
+            self.history_points.clear()
+            await self.subscription_service.revise_rights(self)
 
     async def close_session(self, delete_subs: bool = True) -> None:
         """End the session; what it held is released."""

@@ -144,7 +144,7 @@ class Handshake:
             raise ServiceError(StatusCodes.BadUserAccessDenied)
         self._bind(session)
         result = ua.ActivateSessionResult()
-        result.ServerNonce = ua.ByteString(session.bind_user(user))
+        result.ServerNonce = ua.ByteString(await session.bind_user(user))
         response = ua.ActivateSessionResponse()
         response.Parameters = result
         self._processor.send_response(header.RequestHandle, seqhdr, response)

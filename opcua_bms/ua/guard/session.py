@@ -157,14 +157,14 @@ class GuardedSession(Session):
             **fields,
         )
 
-    def bind_user(self, user: User) -> bytes:
+    async def bind_user(self, user: User) -> bytes:
         """Activate for `user`; returns the next server nonce."""
-        self.user = user
-        self.nonce = secrets.token_bytes(32)
+        nonce = self.nonce = secrets.token_bytes(32)
         self.state = SessionState.Activated
         self.touch()
         self._start_timeout_watchdog()
-        return self.nonce
+        await self.change_user(user)
+        return nonce
 
     async def close_session(self, delete_subs: bool = True) -> None:
         """End it; the connection it was bound to is free for another."""

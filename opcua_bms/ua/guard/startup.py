@@ -8,6 +8,7 @@ from typing import Any
 from opcua_bms.ua.guard.auditing import publish_to, restrict_audit_events
 from opcua_bms.ua.guard.endpoints import announce
 from opcua_bms.ua.guard.push import PushManagement
+from opcua_bms.ua.guard.userwatch import UserWatch
 from opcua_bms.ua.guard.watch import CertificateWatch
 from opcua_bms.ua.security.gate import Gate
 
@@ -18,6 +19,9 @@ def guard(server: Any) -> None:
     announce(server)
     restrict_audit_events(gate.rules)
     publish_to(server.iserver, server.get_application_uri())
+    loop = asyncio.get_running_loop()
+    if gate.users is not None:
+        gate.tasks.append(loop.create_task(UserWatch(server).run()))
     if gate.store is not None:
         PushManagement(server, gate.store).bind()
-        gate.tasks.append(asyncio.get_running_loop().create_task(CertificateWatch(server).run()))
+        gate.tasks.append(loop.create_task(CertificateWatch(server).run()))

@@ -28,7 +28,7 @@ from opcua_bms.ua.security.pki import PkiStore, TrustLists
 from opcua_bms.ua.security.roles import RemoteUser, Role
 from opcua_bms.ua.security.settings import ChannelPolicy, SecuritySettings, TokenPolicy, token_policies
 from opcua_bms.ua.security.throttle import LoginThrottle
-from opcua_bms.ua.security.users import UserDatabase, UserRecord
+from opcua_bms.ua.security.users import UserDatabase, UserRecord, fingerprint
 from opcua_bms.ua.security.validation import CertificateRejectedError, parse_chain, validate_user
 
 REFUSAL_S = 0.5
@@ -100,20 +100,33 @@ class Authenticator:
                 hint=self.settings.anonymous_hint,
             )
             raise ServiceError(StatusCodes.BadIdentityTokenRejected)
-        roles = {Role.ANONYMOUS, *self.settings.anonymous_roles, *self._application(challenge)}
-        return RemoteUser(roles=frozenset(roles), application_uri=challenge.application_uri)
+        return self._nobody(challenge.application_uri)
 
-    def _application(self, challenge: Challenge) -> frozenset[Role]:
-        return self.settings.application_roles.get(challenge.application_uri, frozenset())
+    def _nobody(self, application_uri: str) -> RemoteUser:
+        roles = {Role.ANONYMOUS, *self.settings.anonymous_roles, *self._application(application_uri)}
+        return RemoteUser(roles=frozenset(roles), application_uri=application_uri)
 
-    def _known(self, record: UserRecord, challenge: Challenge) -> RemoteUser:
-        roles = {Role.ANONYMOUS, Role.AUTHENTICATED_USER, *record.roles, *self._application(challenge)}
+    def _application(self, application_uri: str) -> frozenset[Role]:
+        return self.settings.application_roles.get(application_uri, frozenset())
+
+    def _known(self, record: UserRecord, application_uri: str, certificate: str = "") -> RemoteUser:
+        roles = {Role.ANONYMOUS, Role.AUTHENTICATED_USER, *record.roles, *self._application(application_uri)}
         return RemoteUser(
             name=record.name,
             roles=frozenset(roles),
             anonymous=False,
-            application_uri=challenge.application_uri,
+            application_uri=application_uri,
+            certificate=certificate,
         )
+
+    def as_of_now(self, user: RemoteUser) -> RemoteUser | None:
+        """The user with the roles that users and applications have now; None if he may not enter any more. Blocks."""
+        if user.anonymous:
+            return self._nobody(user.application_uri) if self.settings.anonymous else None
+        record = self.users.find(user.name or "") if self.users is not None else None
+        if record is None or (user.certificate and user.certificate not in record.certificates):
+            return None
+        return self._known(record, user.application_uri, user.certificate)
 
     async def _password(self, token: ua.UserNameIdentityToken, challenge: Challenge) -> RemoteUser:
         policy = self._announced(token, ua.UserTokenType.UserName, challenge)
@@ -129,7 +142,7 @@ class Authenticator:
                 record = await self._verify(name, password)
                 if record is not None:
                     self.throttle.succeeded(*pair)
-                    return self._known(record, challenge)
+                    return self._known(record, challenge.application_uri)
                 self.throttle.failed(*pair, self._clock.monotonic())
                 reason, hint = "unknown user or wrong password", self.settings.login_hint(name)
         self._incidents.report("login_refused", challenge.address, name, user=name, reason=reason, hint=hint)
@@ -192,7 +205,7 @@ class Authenticator:
         except OpcuaBmsError as error:
             reason, hint = str(error), ""
         if record is not None:
-            return self._known(record, challenge)
+            return self._known(record, challenge.application_uri, fingerprint(chain[0]))
         self._incidents.report(
             "user_certificate_rejected",
             challenge.address,

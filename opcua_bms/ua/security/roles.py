@@ -132,6 +132,8 @@ class RemoteUser(User):
     roles: frozenset[Role] = frozenset({Role.ANONYMOUS})
     anonymous: bool = True
     application_uri: str = ""
+    certificate: str = ""
+    """fingerprint of the user certificate, if the user came in with one"""
 
     def __post_init__(self) -> None:
         self.role = UserRole.Anonymous if self.anonymous else UserRole.User

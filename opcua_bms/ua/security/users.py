@@ -84,7 +84,7 @@ class UserDatabase:
         return self._store(replace(self._known(name), password=hash_password(_checked(password))))
 
     def set_roles(self, name: str, roles: Iterable[Role]) -> UserRecord:
-        """Replace a user's roles; sessions that are open keep theirs until they are activated again."""
+        """Replace a user's roles; open sessions follow."""
         return self._store(replace(self._known(name), roles=_assignable(roles)))
 
     def bind_certificate(self, name: str, certificate: x509.Certificate) -> UserRecord:

@@ -160,12 +160,20 @@ class ItemFactory:
 
     def _check_access(self, source: Source, user: Any) -> None:
         level = source.access_level
-        if level is None:
-            return
-        if not level & 1:
+        if level is not None and not level & 1:
             raise FilterRefusedError(StatusCodes.BadNotReadable)
-        if not is_internal(user) and not self._may_read(user, source.node_id, level):
+        if not self.may_monitor(user, source):
             raise FilterRefusedError(StatusCodes.BadUserAccessDenied)
+
+    def may_monitor(self, user: Any, source: Source) -> bool:
+        """Whether a user may read a source."""
+        level = source.access_level
+        return level is None or is_internal(user) or self._may_read(user, source.node_id, level)
+
+    def may_monitor_row(self, user: Any, ref: int, slot: int) -> bool:
+        """The same for a row of a vector table."""
+        node_id, level = self._sources.node_of_row(ref, slot)
+        return is_internal(user) or self._may_read(user, node_id, level)
 
     def _filter(self, source: Source, requested: Any) -> DataFilter:
         if data_filter.is_null(requested):
@@ -214,7 +222,7 @@ class ItemFactory:
             chosen,
             self._events.overflow_event,
             self._events.refresh_required,
-            None if is_internal(user) else self._visibility(user),
+            self.visibility(user, node_id),
         )
         item.queue_size = self._event_queue(subscription, parameters.QueueSize)
         item.discard_oldest = bool(parameters.DiscardOldest)
@@ -226,8 +234,12 @@ class ItemFactory:
         result.RevisedQueueSize = item.queue_size
         return result
 
-    def _visibility(self, user: Any) -> Callable[[Event], bool]:
+    def visibility(self, user: Any, notifier: ua.NodeId) -> Callable[[Event], bool] | None:
         """Part 3 §8.55: an event reaches a user who may receive events of its type and of its source."""
+        if is_internal(user):
+            return None
+        if not self._may_read(user, notifier, 1):
+            return lambda _event: False
         may = self._iserver.access.may_receive_events
         return lambda event: may(user, event.event_type) and may(user, event.source)
 

@@ -241,6 +241,14 @@ class Sources:
         instance = slot - first.start + first.instance
         return Source(self, None, _VALUE, bind(first.family, instance, first.member), None)
 
+    def node_of_row(self, ref: int, slot: int) -> tuple[ua.NodeId | None, int]:
+        """The node of a row, and its AccessLevel."""
+        binding = self.of_row(ref, slot).binding
+        if binding is None or self.space is None:
+            return None, 1
+        member = binding.member
+        return self.space.node_id(binding.family.key, binding.instance, member.path), member.access_level
+
     # nodes of the address space
 
     def is_lazy(self, node_id: ua.NodeId | None) -> bool:

@@ -16,6 +16,7 @@ from asyncua.common.utils import ServiceError
 from asyncua.server.address_space import AddressSpace
 from asyncua.server.subscription_service import SubscriptionService
 
+from opcua_bms.ua.services import rights
 from opcua_bms.ua.services.codes import StatusCodes, status
 from opcua_bms.ua.services.creation import ItemFactory
 from opcua_bms.ua.services.event import Event
@@ -276,6 +277,13 @@ class Subscriptions(ItemServices, SubscriptionService):
         queue = self._queues.pop(session.session_id, None)
         if queue is not None:
             queue.fail_all(StatusCodes.BadSessionClosed)
+
+    async def revise_rights(self, session: SubscribingSession) -> None:
+        """Another user, or one with other roles, holds the session (Part 4 §5.7.3)."""
+        mine = self.of_session(session.session_id)
+        for subscription in mine:
+            subscription.owner = session.owner_key()
+        await rights.revise(mine, self.factory, session.user)
 
     def transfer(self, session: SubscribingSession, params: Any) -> list[ua.TransferResult]:
         """TransferSubscriptions (Part 4 §5.14.7)."""

@@ -12,14 +12,19 @@ import numpy as np
 from asyncua import ua
 
 from opcua_bms.ua.services import records
+from opcua_bms.ua.services.codes import StatusCodes
 from opcua_bms.ua.services.snapshot import Snapshot
 from opcua_bms.ua.services.vector_queues import VectorQueues
 from opcua_bms.ua.services.vector_table import DISABLED, REPORTING, WORD, Any1, Batch, Mask, Rows
 from opcua_bms.ua.space.values import cast
 
+DENIED = np.uint32(StatusCodes.BadUserAccessDenied)
+
 
 class VectorItems(VectorQueues):
     """The scalar store items of one subscription, either on numbers or on bit words."""
+
+    _some_denied = False
 
     def set_mode(self, idents: Sequence[int], mode: int) -> Rows:
         """Change the monitoring mode (Part 4 §5.13.1.3); returns the rows that now need a sample."""
@@ -31,6 +36,14 @@ class VectorItems(VectorQueues):
         self.seen[woken] = False
         self._stale = True
         return woken
+
+    def deny(self, rows: Rows, denied: Mask) -> Rows:
+        """Say of rows whether they are denied; returns those whose answer changed and that need a sample."""
+        changed = rows[self.denied[rows] != denied]
+        self.denied[rows] = denied
+        self._some_denied = bool(self.denied.any())
+        self.kill(changed[self.denied[changed]])
+        return np.sort(changed[self.mode[changed] != DISABLED])
 
     # sampling
 
@@ -92,6 +105,8 @@ class VectorItems(VectorQueues):
         slots = self.slot[where]
         status = snapshot.status[slots]
         source = snapshot.source_ticks[slots]
+        if self._some_denied:
+            status[self.denied[where]] = DENIED
         bad = status >= records.SEVERITY_BAD
         if bad.any():
             values[bad] = 0

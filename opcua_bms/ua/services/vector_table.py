@@ -61,6 +61,7 @@ _COLUMNS: dict[str, Any] = {
     "pending": np.int32,
     "linked": np.bool_,
     "dead": np.bool_,
+    "denied": np.bool_,
 }
 
 
@@ -101,6 +102,8 @@ class VectorTable:
     pending: npt.NDArray[np.int32]
     linked: Mask
     dead: Mask
+    denied: Mask
+    """rows that the session's user may not read any more: their status is BadUserAccessDenied"""
 
     def __init__(self, bits: bool) -> None:
         self.bits = bits
@@ -138,7 +141,7 @@ class VectorTable:
         for name, column in zip(Row._fields, zip(*rows, strict=True), strict=True):
             self._store[name][new] = column
         self._store["sampled"][new] = -np.inf
-        for name in ("seen", "last_status", "last_source", "last_value", "pending", "linked", "dead"):
+        for name in ("seen", "last_status", "last_source", "last_value", "pending", "linked", "dead", "denied"):
             self._store[name][new] = 0
         self.row_of.update(zip((row.ident for row in rows), range(first, self.n), strict=True))
         return np.arange(first, self.n)

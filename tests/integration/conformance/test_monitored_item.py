@@ -438,10 +438,10 @@ async def test_modify_monitored_items(client: Wire, bench: Bench) -> None:
     assert {h: [dv.Value.Value for dv in v] for h, v in found.items()} == {11: [11.0], 2: [77.0]}
 
 
-async def test_long_lists_keep_their_order(client: Wire, plant: Plant) -> None:
+async def test_long_lists_keep_their_order(client: Wire, bench: Bench) -> None:
     """§5.13.3 to §5.13.6: lists that are worked on in slices have a result per id, in order, also unknown ones."""
     subscription = await client.subscribe(60_000.0)
-    nodes = [plant.id(f"Line{1 + k % 3}.Level") for k in range(1_000)]
+    nodes = [bench.plant.id(f"Line{1 + k % 3}.Level") for k in range(1_000)]
     made = await client.monitor(subscription, *[item(n, k) for k, n in enumerate(nodes)])
     ids = [r.MonitoredItemId for r in made]
     asked = [i for pair in zip(ids, range(2**31, 2**31 + len(ids)), strict=True) for i in pair]
