@@ -23,6 +23,7 @@ from opcua_bms.cli import (
     tags,
     users,
     version,
+    watch,
 )
 
 app = typer.Typer(
@@ -52,6 +53,7 @@ app.add_typer(fault.app, name="fault")
 app.command("snapshot")(snapshot.run)
 app.add_typer(override.app, name="override")
 app.command("tags")(tags.run)
+app.command("watch")(watch.run)
 app.add_typer(history.app, name="history")
 app.add_typer(certs.app, name="certs")
 app.add_typer(users.app, name="users")

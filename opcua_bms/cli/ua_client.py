@@ -66,9 +66,10 @@ async def connected(endpoint: str, wait_s: float, login: Login | None = None) ->
             break
         except (OSError, TimeoutError, ConnectionError) as error:
             if time.monotonic() >= deadline:
-                raise UnreachableError(f"{endpoint} does not answer: {error or type(error).__name__}") from None
+                raise UnreachableError(f"{endpoint} does not answer: {_why(error)}") from None
         except UaError as error:
-            raise UnreachableError(f"{endpoint} does not let us in: {error}") from None
+            hint = "" if login is not None else "; with --user it wants a user of: opcua-bms users list"
+            raise UnreachableError(f"{endpoint} does not let us in, its log says why: {error}{hint}") from None
         await asyncio.sleep(_RETRY_S)
     try:
         yield client
@@ -76,16 +77,25 @@ async def connected(endpoint: str, wait_s: float, login: Login | None = None) ->
         await client.disconnect()
 
 
+def _why(error: Exception) -> str:
+    """What the system's error means to a person."""
+    if isinstance(error, ConnectionRefusedError):
+        return "nobody listens there, the server may not be running"
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    return str(error) or type(error).__name__
+
+
 async def flat(endpoint: str, wait_s: float, login: Login | None = None) -> dict[str, Entry]:
     """The user's flat document of a running server, after its first complete scan."""
     deadline = time.monotonic() + wait_s
     async with connected(endpoint, wait_s, login) as client:
-        site = await _site(client)
+        site = await site_index(client)
         while not await _scanned(client, site):
             if time.monotonic() >= deadline:
                 raise UnreachableError(f"{endpoint} has no complete scan yet; more time: --wait")
             await asyncio.sleep(_RETRY_S)
-        clusters = await _clusters(client, site)
+        clusters = await cluster_counts(client, site)
         found = await read(client, site, paths(clusters))
         return document(clusters, lambda path: found[path])
 
@@ -94,7 +104,7 @@ async def overrides(endpoint: str, wait_s: float, login: Login | None) -> list[d
     """What engineers have forced or disabled: point, kind, value, user, time (UTC), comment."""
     async with connected(endpoint, wait_s, login) as client:
         names = ("Points", "Kinds", "Values", "Users", "Times", "Comments")
-        found = await read(client, await _site(client), [f"{_OVERRIDES}.{name}" for name in names])
+        found = await read(client, await site_index(client), [f"{_OVERRIDES}.{name}" for name in names])
         lists = [value if isinstance(value, list) else [] for value, _ in found.values()]
         keys = ("point", "kind", "value", "user", "time", "comment")
         rows = [dict(zip(keys, row, strict=True)) for row in zip(*lists, strict=True)]
@@ -112,14 +122,14 @@ async def override(
 ) -> list[object]:
     """Call a Method of the server's Overrides; its output. UsageError, PermissionDeniedError: it refuses."""
     async with connected(endpoint, wait_s, login) as client:
-        site = await _site(client)
-        arguments = [] if point is None else [ua.Variant(_node(point, site), ua.VariantType.NodeId)]
+        site = await site_index(client)
+        arguments = [] if point is None else [ua.Variant(node_id(point, site), ua.VariantType.NodeId)]
         if isinstance(value, int):
             arguments.append(ua.Variant(value, ua.VariantType.UInt64 if value >= 0 else ua.VariantType.Int64))
         elif value is not None:
             arguments.append(ua.Variant(value, ua.VariantType.Double))
         request = ua.CallMethodRequest()
-        request.ObjectId, request.MethodId = _node(_OVERRIDES, site), _node(f"{_OVERRIDES}.{method}", site)
+        request.ObjectId, request.MethodId = node_id(_OVERRIDES, site), node_id(f"{_OVERRIDES}.{method}", site)
         request.InputArguments = [*arguments, ua.Variant(comment, ua.VariantType.String)]
         (result,) = await client.uaclient.call([request])
         code = result.StatusCode.value if result.StatusCode is not None else 0
@@ -135,7 +145,7 @@ async def read(client: Client, site: int, wanted: Sequence[str]) -> dict[str, Fo
     out: dict[str, Found] = {}
     for start in range(0, len(wanted), BATCH):
         batch = wanted[start : start + BATCH]
-        rows = await client.uaclient.read_attributes([_node(p, site) for p in batch], AttributeIds.Value)
+        rows = await client.uaclient.read_attributes([node_id(p, site) for p in batch], AttributeIds.Value)
         for path, row in zip(batch, rows, strict=True):
             value = row.Value.Value if row.Value is not None else None
             status = row.StatusCode.value if row.StatusCode is not None else 0
@@ -143,7 +153,7 @@ async def read(client: Client, site: int, wanted: Sequence[str]) -> dict[str, Fo
     return out
 
 
-def _node(path: str, site: int) -> ua.NodeId:
+def node_id(path: str, site: int) -> ua.NodeId:
     return ua.NodeId(ua.String(path), ua.Int16(site))
 
 
@@ -154,7 +164,7 @@ def _plain(value: object) -> object:
     return value
 
 
-async def _site(client: Client) -> int:
+async def site_index(client: Client) -> int:
     """The namespace of the plant's own nodes: that of the BMS object."""
     uris = await client.get_namespace_array()
     if NAMESPACE_URI not in uris:
@@ -171,10 +181,10 @@ async def _scanned(client: Client, site: int) -> bool:
     return not status and isinstance(value, int) and value > 0
 
 
-async def _clusters(client: Client, site: int) -> list[int]:
+async def cluster_counts(client: Client, site: int) -> list[int]:
     """Clusters of each stack."""
-    stacks = count_numbered(await _names(client, _node(ROOT, site)), Scope.STACK)
-    nodes = [_node(f"{ROOT}.{name_of(Scope.STACK, s)}", site) for s in range(1, stacks + 1)]
+    stacks = count_numbered(await _names(client, node_id(ROOT, site)), Scope.STACK)
+    nodes = [node_id(f"{ROOT}.{name_of(Scope.STACK, s)}", site) for s in range(1, stacks + 1)]
     return [count_numbered(await _names(client, node), Scope.CLUSTER) for node in nodes]
 
 

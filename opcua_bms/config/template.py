@@ -42,19 +42,51 @@ hard_limit_periods = 2          # a value that was missed for longer is Bad, bef
 [opcua]
 endpoint = "opc.tcp://127.0.0.1:4840"   # 0.0.0.0 or an address of this machine opens it to the network
 anonymous = "none"              # "observe": clients without a user may read; "operate": and handle alarms
+# Named users on encrypted channels, made with: opcua-bms users add NAME --role Operator
+# A client's certificate is refused until: opcua-bms certs trust THUMBPRINT (the log names the command)
+# All of it lies in the state directory (opcua-bms doctor names it) unless it is said here:
+# pki = "/var/lib/opcua-bms/pki"
+# users = "/var/lib/opcua-bms/users.json"
+# audit = "/var/lib/opcua-bms/audit.jsonl"   # every login, write, call and refusal
+# What an application may do, whoever sits there:
+# [[opcua.applications]]
+# uri = "urn:scada.example:client"
+# roles = ["Observer"]
 """
 
 _TAIL = """\
-# Alarm limits differ from the defaults for LFP cells only where it is said here, like:
+# What follows are defaults: take the # away where yours differ. All keys: docs/reference/configuration.md.
+
+# Limits differ from the defaults for LFP cells (docs/alarms.md) only where it is said here; SIGHUP takes them over:
 # [alarms.rules.cell-over-voltage]
-# enabled = true
-# What was raised, acknowledged, shelved survives a power cut in alarms.sqlite of the state directory; another file:
+# warning = { raise = 3.50, clear = 3.45 }
+# alarm = { raise = 3.60, clear = 3.55 }
+# trip = { raise = 3.65, clear = 3.60 }
+# on_delay_s = 3
+# off_delay_s = 30
+
 # [alarms]
-# journal = "/var/lib/opcua-bms/alarms.sqlite"
-# The page with its API, health and metrics is at http://127.0.0.1:8080; elsewhere (see docs/web.md):
+# journal = "/var/lib/opcua-bms/alarms.sqlite"   # what was raised, acknowledged, shelved survives a power cut
+# max_shelving_s = 86400.0
+
+# [history]
+# enabled = true
+# path = "/var/lib/opcua-bms/history.sqlite"
+# retention_days = 366.0        # a year of 20 clusters with 20,000 cells takes about 30 GB
+# max_size_mb = 20000
+# cell_period_s = 60.0          # summaries are written with every scan, all cells this often
+
+# The page with its JSON API, /healthz, /readyz and /metrics (docs/web.md):
 # [web]
-# port = 8080                   # 75 and no start if it is taken; without this line then a free one
-# address = "0.0.0.0"           # opens it to the network
+# enabled = true
+# port = 8080                   # with this line a taken port is an error (75); without it a free one is used then
+# address = "127.0.0.1"         # 0.0.0.0 opens it to the network; logins then want certificate and key:
+# certificate = "web.pem"
+# key = "web.key"
+# hosts = ["plant.example"]     # names by which browsers reach it
+
+# [log]
+# level = "INFO"                # DEBUG, INFO, WARNING or ERROR; on stderr
 """
 
 
