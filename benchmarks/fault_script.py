@@ -16,6 +16,8 @@ from opcua_bms.sim.simulator import Simulator
 
 SLACK_S = 15.0
 """so long after a fault, and the delay with which alarms clear, nothing of it is active any more"""
+RECOVERY_S = 1.5
+"""after the process was held up: devices that were missed are good again"""
 OUTLIER_TIMES = 1.2
 """scores of outliers are averages: so many of their times pass until one that counted for most is none any more"""
 PLANT_WIDE = frozenset({"AlarmFlood", "ClockStep"})
@@ -36,6 +38,8 @@ class Kind:
     after_s: float = math.inf
     may: frozenset[str] = frozenset()
     longest_s: float = 12.0
+    disturbed: bool = True
+    """readings have to arrive for it to be seen: a process that is held up may miss them"""
 
     @property
     def allowed(self) -> frozenset[str]:
@@ -67,7 +71,7 @@ _CELL, _NEXT, _SENSOR = "{c}.pack{p:02d}.cell{k:02d}", "{c}.pack{p:02d}.cell{n:0
 def line_kinds(period_s: float) -> list[Kind]:
     """Faults between us and a device."""
     return [
-        *(Kind((f"{{c}} {verb}",), "CommunicationLoss", 5 * period_s) for verb in GONE),
+        *(Kind((f"{{c}} {verb}",), "CommunicationLoss", 5 * period_s, disturbed=False) for verb in GONE),
         *(Kind((f"{{c}} {verb}",), may=_LOSS) for verb in SHAKEN),
     ]
 
@@ -158,16 +162,18 @@ class Mischief:
         places = {"p": rng.randint(1, packs), "k": cell, "n": cell + 1, "s": rng.randint(1, sensors)}
         self._now[k] = Episode(k, kind, time.time_ns())
         self.script.append(self._now[k])  # type: ignore[arg-type] # set above
+        since_s = time.monotonic()  # every change of faults takes new readings, which may be read at once
         for words in kind.words:
             await self._simulator.inject(words.format(c=f"cluster{k + 1:02d}", **places).split())
-        self._noted(time.monotonic())
+            self._noted(since_s)
         self.faults[" ".join(kind.words[0].split()[1:])] += 1
         self._until_s[k] = time.monotonic() + rng.uniform(0.1, kind.longest_s)
 
     async def _mend(self, k: int) -> None:
         episode, self._now[k] = self._now[k], None
+        since_s = time.monotonic()
         await self._simulator.clear(f"cluster{k + 1:02d}")
-        self._noted(time.monotonic())  # every change of faults takes new readings
+        self._noted(since_s)
         if episode is not None:
             episode.end_ns = time.time_ns()
 
@@ -178,7 +184,7 @@ class Mischief:
                 await self._mend(k)
 
     def stalled(self, since_s: float) -> None:
-        """The machine stood still until now, since then on the monotonic clock."""
+        """The process stood still until now, since then on the monotonic clock."""
         now_ns = time.time_ns()
         start_ns = now_ns - round((time.monotonic() - since_s) * 1e9)
         stall = Kind((STALL,), may=_LOSS)
@@ -249,15 +255,26 @@ def _check(
 ) -> None:
     """A fault that lasted long enough shows in the journal, unless the machine stood still meanwhile."""
     kind = episode.kind
-    if not kind.must or not episode.end_ns or episode.end_ns - episode.start_ns < kind.after_s * 1e9:
+    if not kind.must or not episode.end_ns:
         return
-    if any(e.kind.words[0] == STALL and e.end_ns > episode.start_ns and e.start_ns < episode.end_ns for e in others):
+    stalls = [e for e in others if e.kind.words[0] == STALL] if kind.disturbed else []
+    if _longest_ns(episode, stalls) < kind.after_s * 1e9:
         return
     out.expected += 1
     own = spans.get((episode.cluster, kind.must), [])
     if not any(raised <= episode.end_ns and cleared >= episode.start_ns for raised, cleared in own):
         lasted = (episode.end_ns - episode.start_ns) / 1e9
         out.missed.append(f"cluster {episode.cluster + 1}: {kind.words[0]} for {lasted:.1f} s without {kind.must}")
+
+
+def _longest_ns(episode: Episode, stalls: Sequence[Episode]) -> float:
+    """Longest time of a fault in which the process was never held up (nor shortly before)."""
+    longest, since = 0.0, float(episode.start_ns)
+    for stall in stalls:
+        if stall.end_ns > since and stall.start_ns < episode.end_ns:
+            longest = max(longest, stall.start_ns - since)
+            since = stall.end_ns + RECOVERY_S * 1e9
+    return max(longest, episode.end_ns - since)
 
 
 def _left(

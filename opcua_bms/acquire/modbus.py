@@ -87,7 +87,7 @@ class ModbusDriver:
     def prepare(self, blocks: Sequence[Block], *, urgent: bool = False) -> ModbusReader:
         codec = self._link.codec
         requests = [read_request(block) for block in blocks]
-        prepared = [Prepared(r, codec.frame(self._unit, r, 0)) for r in requests]
+        prepared = [Prepared(r, codec.frame(self._unit, r, 0), codec.head(self._unit, r)) for r in requests]
         return ModbusReader(self, prepared, Rank.FAST if urgent else Rank.NORMAL)
 
     async def read(self, table: str, address: int, count: int) -> U16:

@@ -32,6 +32,9 @@ _READ = {
 }
 _BITS = (1, 2)
 _MBAP = struct.Struct(">HHHB")
+_HEAD = struct.Struct(">HHBBB")
+HEAD = 9
+"""bytes before the registers of an answer: MBAP header, function, byte count"""
 _SHORTEST_PDU = 2
 _LONGEST_PDU = 253
 
@@ -121,6 +124,9 @@ class Codec(Protocol):
     def frame(self, unit: int, request: Request, tid: int) -> bytes:
         """The request as it goes on the wire."""
 
+    def head(self, unit: int, request: Request) -> bytes:
+        """Bytes 2 to HEAD of the frame of a right answer to a read of registers; empty where it has no such bytes."""
+
     def split(self, data: bytes, request: Request | None) -> Answer | None:
         """The first frame in `data`, None while it is incomplete; raises BadFrame. `request` is the oldest one open."""
 
@@ -135,6 +141,11 @@ class MbapCodec:
 
     def frame(self, unit: int, request: Request, tid: int) -> bytes:
         return self._framer.encode(request.pdu, unit, tid)
+
+    def head(self, unit: int, request: Request) -> bytes:
+        if request.function in _BITS or not request.count:
+            return b""
+        return _HEAD.pack(0, 3 + request.data_bytes, unit, request.function, request.data_bytes)
 
     def split(self, data: bytes, request: Request | None) -> Answer | None:  # noqa: ARG002 — the header tells the length
         if len(data) < _MBAP.size:
@@ -160,6 +171,9 @@ class RtuCodec:
 
     def frame(self, unit: int, request: Request, tid: int) -> bytes:
         return self._framer.encode(request.pdu, unit, tid)
+
+    def head(self, unit: int, request: Request) -> bytes:  # noqa: ARG002 — the CRC behind it has to be looked at anyway
+        return b""
 
     def split(self, data: bytes, request: Request | None) -> Answer | None:
         if request is None:

@@ -23,10 +23,14 @@ class Rank(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A request and its frame, encoded with transaction id 0."""
+    """A request and its frame, encoded with transaction id 0.
+
+    `head` is how a right answer goes on behind its transaction id; empty where nothing is as simple as that.
+    """
 
     request: Request
     frame: bytes
+    head: bytes = b""
 
 
 class Job:

@@ -11,6 +11,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from numpy import dtype, frombuffer
 from pymodbus.transport import CommParams
 
 from opcua_bms.acquire.driver import (
@@ -22,10 +23,11 @@ from opcua_bms.acquire.driver import (
     IncompleteAnswer,
     Timeout,
 )
-from opcua_bms.acquire.modbus_frames import Answer, Codec, take
-from opcua_bms.acquire.modbus_job import Job
+from opcua_bms.acquire.modbus_frames import HEAD, Answer, Codec, take
+from opcua_bms.acquire.modbus_job import Job, Prepared
 from opcua_bms.acquire.modbus_wire import Wire
 
+REGISTERS = dtype(">u2")
 _LATE_KEPT = 64
 _QUIET_LIMIT_S = 0.5
 
@@ -38,6 +40,9 @@ class _Open:
     index: int
     sent_s: float
     deadline_s: float
+    prepared: Prepared
+    key: bytes
+    """its transaction id as on the wire"""
 
 
 class Link:
@@ -144,7 +149,7 @@ class Link:
 
     # sending
 
-    def _pump(self) -> None:
+    def _pump(self, now_s: float | None = None) -> None:
         queue = self._queue
         wire = self._wire
         if wire is None:
@@ -154,24 +159,27 @@ class Link:
             return
         if self._quiet is not None:
             return
-        while queue and len(self._open) < self._max:
+        frames: list[bytes] = []
+        now = self._monotonic() if now_s is None else now_s
+        open_, most, has_tid = self._open, self._max, self.codec.has_tid
+        while queue and len(open_) < most:
             job = queue[0]
             if not job.todo or job.done.done():
                 queue.popleft()
                 continue
             index = job.todo.popleft()
-            frame = job.requests[index].frame
+            prepared = job.requests[index]
             self._tid = tid = self._tid % 0xFFFF + 1
-            if self.codec.has_tid:
-                frame = tid.to_bytes(2, "big") + frame[2:]
-            now = self._monotonic()
+            key = tid.to_bytes(2, "big")
+            frames.append(key + prepared.frame[2:] if has_tid else prepared.frame)
             deadline = now + job.timeout_s
-            self._open[tid] = _Open(job, index, now, deadline)
+            open_[tid] = _Open(job, index, now, deadline, prepared, key)
             job.outcome.sent += 1
             self._last_unit = job.unit
             if self._timer is None or deadline < self._timer_s:
                 self._arm(now, deadline)
-            wire.write(frame)
+        if frames:
+            wire.write(frames[0] if len(frames) == 1 else b"".join(frames))
 
     def _arm(self, now_s: float, deadline_s: float) -> None:
         if self._timer is not None:
@@ -211,7 +219,16 @@ class Link:
         if self._quiet is not None:
             self._wait_for_quiet()
             return
-        data = self._buffer + data if self._buffer else data
+        if self._buffer:
+            data = self._buffer + data
+        now = self._monotonic()
+        used = self._take_expected(data, now)
+        if used == len(data):
+            self._buffer = b""
+            self._pump(now)
+            return
+        if used:
+            data = data[used:]
         culprit: _Open | None = None
         try:
             while data:
@@ -233,6 +250,33 @@ class Link:
             return
         self._buffer = data
         self._pump()
+
+    def _take_expected(self, data: bytes, now_s: float) -> int:
+        """Take the answers at the beginning of `data` that are all right and in order; how many bytes they are.
+
+        Whatever is not exactly the answer to the oldest request is left to those who find out what is wrong with it.
+        """
+        open_, at, size = self._open, 0, len(data)
+        while at < size and open_:
+            tid, request = next(iter(open_.items()))
+            job, prepared = request.job, request.prepared
+            start = at + HEAD
+            end = start + prepared.request.data_bytes
+            if (
+                end > size
+                or data[at + 2 : start] != prepared.head
+                or data[at : at + 2] != request.key
+                or (end < size and len(open_) == 1)
+                or job.done.done()
+            ):
+                break
+            wanted = prepared.request
+            job.words[wanted.offset : wanted.offset + wanted.count] = frombuffer(data, REGISTERS, wanted.count, start)
+            del open_[tid]
+            self._gave_up = self._silent = False
+            job.answer(request.index, now_s, request.sent_s, None)
+            at = end
+        return at
 
     def _match(self, answer: Answer) -> int | None:
         """Transaction id of the open request that this answers, None for a late answer; raises BadFrame."""

@@ -32,7 +32,7 @@ class Wire(ModbusProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Past pymodbus's own buffer, which a request sent meanwhile would empty."""
-        self.callback_data(data)
+        self._received(data)
 
     def callback_data(self, data: bytes, addr: tuple[object, ...] | None = None) -> int:  # noqa: ARG002 — UDP only
         self._received(data)

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pymodbus.framer import FramerRTU
+from pymodbus.framer import FramerRTU, FramerSocket
+from pymodbus.pdu import DecodePDU
 from pymodbus.pdu.bit_message import ReadCoilsResponse
 from pymodbus.pdu.register_message import ReadInputRegistersResponse
 
 from opcua_bms.acquire.crc import crc16
 from opcua_bms.acquire.driver import BadFrame, ModbusException, PlainBlock
-from opcua_bms.acquire.modbus_frames import MbapCodec, RtuCodec, read_request, take, write_request
+from opcua_bms.acquire.modbus_frames import HEAD, MbapCodec, RtuCodec, read_request, take, write_request
 
 
 @given(st.binary(max_size=256))
@@ -35,6 +36,25 @@ def test_requests_on_the_wire() -> None:
     assert write_request(1, [3]).pdu == bytes.fromhex("06 0001 0003")
     assert write_request(1, [10, 258]).pdu == bytes.fromhex("10 0001 0002 04 000a 0102")
     assert read_request(PlainBlock("coil", 19, 19)).pdu == bytes.fromhex("01 0013 0013")
+
+
+@pytest.mark.parametrize("table", ["input", "holding"])
+@given(st.lists(st.integers(0, 65535), min_size=1, max_size=125), st.integers(0, 255))
+def test_the_head_of_a_right_answer(table: str, registers: list[int], unit: int) -> None:
+    """What is taken without a further look must be exactly the answer to what was asked."""
+    request = read_request(PlainBlock(table, 7, len(registers)))
+    pdu = bytes((request.function,)) + ReadInputRegistersResponse(registers=registers).encode()
+    answer = FramerSocket(DecodePDU(False)).encode(pdu, unit, 0x1234)
+    assert answer[2:HEAD] == MbapCodec().head(unit, request)
+    assert len(answer) == HEAD + request.data_bytes
+
+
+def test_what_has_to_be_looked_at_has_no_head() -> None:
+    """Coils are unpacked, a write echoes, an RTU frame has a CRC."""
+    codec = MbapCodec()
+    assert codec.head(1, read_request(PlainBlock("coil", 0, 16))) == b""
+    assert codec.head(1, write_request(1, [3])) == b""
+    assert RtuCodec().head(1, read_request(PlainBlock("input", 0, 2))) == b""
 
 
 @given(st.lists(st.integers(0, 65535), min_size=1, max_size=125), st.integers(0, 50))
