@@ -12,8 +12,8 @@ from opcua_bms.config.load import validate
 from opcua_bms.config.models import Config
 from opcua_bms.config.template import Wish, render
 from opcua_bms.document import Document
-from opcua_bms.profiles import profile_names
-from opcua_bms.profiles.parse import parse_profile, profile_bytes
+from opcua_bms.profiles.parse import parse_profile
+from opcua_bms.resources import profile_bytes, profile_names
 
 NO_DEFAULTS = {
     *("pki", "users", "audit", "applications"),
