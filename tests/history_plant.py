@@ -68,7 +68,7 @@ class Past:
 
     async def written(self) -> None:
         """Wait for the writing thread."""
-        while self.store.health.waiting:  # noqa: ASYNC110 - it is another thread: there is nothing else to wait for
+        while self.store.health.waiting or self.store.health.forgetting:  # noqa: ASYNC110 - it is another thread: there is nothing else to wait for
             await asyncio.sleep(0.001)
         await asyncio.sleep(0.002)
 

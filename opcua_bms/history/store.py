@@ -17,6 +17,7 @@ import structlog
 
 from opcua_bms.errors import StorageError
 from opcua_bms.history.memory import MemoryShelf
+from opcua_bms.history.retention import Retention, forget
 from opcua_bms.history.shelf import Shelf
 from opcua_bms.history.strip import Cache, Strip
 from opcua_bms.history.tracks import CELLS, Frame, tracks_of
@@ -37,7 +38,8 @@ _CLOSE_S = 5.0
 _CACHE = 64 << 20
 _MISSED = 2.5
 """periods without a sample that make a gap"""
-_DAY_NS = 86_400_000_000_000
+_FORGET_S = 0.1
+"""how long scans may wait for what is forgotten; the rest goes when there is time"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,8 @@ class HistoryStore:
         self._cells = Strip(cells, keep.cells_per_chunk, cache) if cells.groups else None
         self._recent = Strip(cells, keep.cells_per_chunk, cache) if cells.groups and keep.cells_in_memory_s else None
         self._recent_shelf = MemoryShelf()
+        kept = [self._summary, *([self._cells] if self._cells is not None else [])]
+        self._retention = Retention(kept, shelf, keep.days, keep.size_bytes)
         if self._recent is not None:
             self._recent.open(self._recent_shelf, (), ())
         self._queue: queue.SimpleQueue[_Scan | None] = queue.SimpleQueue()
@@ -82,12 +86,13 @@ class HistoryStore:
         self._thread: threading.Thread | None = None
         self._tried = threading.Event()
         self._opened = self._closing = self._working = False
+        self._too_much = False
+        """whether there may be more to forget"""
         self._cells_at: float | None = None
         self._retry_at = 0.0
         self._refused = self._written = 0
         self._lost_reason = "not running"
         self._error = ""
-        self._size = 0
 
     # ---- the event loop
 
@@ -168,7 +173,8 @@ class HistoryStore:
             self._refused,
             self._error,
             self._summary.last_ns or 0,
-            self._size,
+            self._retention.size,
+            self._too_much,
         )
 
     async def close(self) -> None:
@@ -228,12 +234,13 @@ class HistoryStore:
             self._tried.set()
             self._working = False
             try:
-                item = self._queue.get(timeout=_RETRY_S if self._backlog or not self._opened else None)
+                item = self._queue.get(timeout=self._idle_s())
                 self._working = True
             except queue.Empty:
                 item = None
                 if not self._closing:
                     self._write()
+                    self._forget_more()
                     continue
             while item is not None:
                 self._accept(item)
@@ -245,6 +252,15 @@ class HistoryStore:
             self._write()
             if self._closing and self._queue.empty():
                 return
+            self._forget_more()
+
+    def _idle_s(self) -> float | None:
+        """How long to wait for a scan before there is something else to do."""
+        if self._backlog or not self._opened:
+            return _RETRY_S
+        if self._too_much:
+            return 0.0 if time.monotonic() >= self._retry_at else _RETRY_S
+        return None
 
     def _try_open(self) -> None:
         if self._opened or time.monotonic() < self._retry_at:
@@ -252,7 +268,7 @@ class HistoryStore:
         try:
             self._shelf.open()
             gaps, tail = self._shelf.gaps(), self._shelf.tail()
-            self._size = self._shelf.size()
+            self._retention.size = self._shelf.size()
             self._summary.open(self._shelf, [gap for gap in gaps if not gap.cells], tail)
             if self._cells is not None:
                 self._cells.open(self._shelf, [gap for gap in gaps if gap.cells], tail)
@@ -268,7 +284,7 @@ class HistoryStore:
             if self._recent.full:
                 self._recent.close_chunk()
                 oldest = scan.cells.time_ns - round(self._keep.cells_in_memory_s * 1e9)
-                self._forget(self._recent, self._recent_shelf, self._recent.before(oldest), oldest)
+                forget(self._recent, self._recent_shelf, self._recent.before(oldest), oldest)
         if len(self._backlog) >= self._keep.backlog:
             self._write()
         if len(self._backlog) >= self._keep.backlog:
@@ -344,26 +360,17 @@ class HistoryStore:
             if strip is not None and strip.full:
                 try:
                     strip.close_chunk()
-                    self._retain()
+                    self._too_much = True
                 except StorageError as error:
                     self._failed(error)
 
-    def _retain(self) -> None:
-        last_ns = self._summary.newest_ns or 0
-        strips = [strip for strip in (self._summary, self._cells) if strip is not None]
-        oldest_ns = last_ns - round(self._keep.days * _DAY_NS)
-        for strip in strips:
-            self._forget(strip, self._shelf, strip.before(oldest_ns), oldest_ns)
-        while (size := self._shelf.size()) > self._keep.size_bytes:
-            oldest = [(chunk.end_ns, strip, chunk) for strip in strips if (chunk := strip.oldest()) is not None]
-            if not oldest:
-                break
-            end_ns, strip, chunk = min(oldest, key=lambda item: item[0])
-            self._forget(strip, self._shelf, [chunk.number], min(end_ns, oldest_ns))
-        self._size = size
-
-    @staticmethod
-    def _forget(strip: Strip, shelf: Shelf, numbers: list[int], gaps_before_ns: int) -> None:
-        if numbers:
-            strip.forget(numbers, gaps_before_ns)
-            shelf.drop(numbers, gaps_before_ns)
+    def _forget_more(self) -> None:
+        """Some of what is too old or too much: a retention that was shortened may leave hours of work."""
+        until_s = time.monotonic() + _FORGET_S
+        try:
+            while self._too_much and self._opened and not self._closing:
+                self._too_much = self._retention.step()
+                if time.monotonic() >= until_s:
+                    return
+        except StorageError as error:
+            self._failed(error)

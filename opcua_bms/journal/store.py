@@ -118,7 +118,7 @@ class Store:
             (free,) = db.execute("PRAGMA freelist_count").fetchone()
             if free <= TIDY_PAGES:
                 return False
-            db.execute(f"PRAGMA incremental_vacuum({TIDY_PAGES})").fetchall()
+            db.executescript(f"PRAGMA incremental_vacuum({TIDY_PAGES})")  # `execute` would stop after one page
             return True
 
     def set_aside(self, reason: str) -> None:

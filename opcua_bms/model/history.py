@@ -46,7 +46,7 @@ class Gap:
 class HistoryHealth:
     """How the writing goes: scans that wait or are being written; written and refused since start; the last error.
 
-    `error` is '' while all is well.
+    `error` is '' while all is well. `forgetting`: what is too old or too much is on its way out.
     """
 
     waiting: int
@@ -55,3 +55,4 @@ class HistoryHealth:
     error: str
     last_written_ns: int
     size_bytes: int
+    forgetting: bool = False
