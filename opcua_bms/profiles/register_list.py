@@ -18,11 +18,14 @@ from opcua_bms.profiles.schema import Point
 _SIX_DIGITS = re.compile(r"^([0134])(\d{5})$")
 _TABLES = {"0": "coil", "1": "discrete", "3": "input", "4": "holding"}
 _LEVEL = re.compile(r"^(stack|cluster|pack|cell|sensor):(\d+)x(\d+)$")
+_THOUSANDS = re.compile(r"^-?\d{1,3}([.,]\d{3})*,\d{3}$")
 _BIT = re.compile(r"^\s*(\d+)\s*=\s*(.+?)\s*$")
 
 
 def _number(text: str) -> float | int:
-    value = float(text)
+    if _THOUSANDS.match(text):
+        raise ValueError("must be without separators of thousands")
+    value = float(text.replace(",", "."))  # spreadsheets write numbers as the country does
     return int(value) if value.is_integer() else value
 
 
@@ -94,7 +97,7 @@ class Head:
 
 def profile_of_list(text: str, filename: str, head: Head) -> str:
     """A profile as TOML text. ConfigurationError: a line per mistake, `file:line column: what (got …)`."""
-    rows = csv.reader(text.splitlines())
+    rows = csv.reader(text.splitlines(), delimiter=_delimiter(text))
     names = [name.strip().lower() for name in next(rows, [])]
     problems = [
         f"{filename}:1 {name}: unknown column{did_you_mean(name, COLUMNS)}" for name in names if name not in COLUMNS
@@ -125,6 +128,12 @@ def profile_of_list(text: str, filename: str, head: Head) -> str:
         "",
     ]
     return "\n".join([*lines, *parts])
+
+
+def _delimiter(text: str) -> str:
+    """What separates the columns of the first line: spreadsheets write commas, semicolons or tabs."""
+    first = text.partition("\n")[0]
+    return max((",", ";", "\t"), key=first.count)
 
 
 def _row(row: dict[str, str], where: str, problems: list[str]) -> str:

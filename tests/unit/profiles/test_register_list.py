@@ -33,6 +33,20 @@ def test_a_list_becomes_a_profile() -> None:
     assert "# name serial, table input, address 17" in text, "what has no place is kept as a comment"
 
 
+@pytest.mark.parametrize("delimiter", [";", "\t"])
+def test_a_list_as_other_spreadsheets_write_it(delimiter: str) -> None:
+    """Where a comma marks decimals, spreadsheets separate columns by semicolons; a copied table has tabs."""
+    rows = [
+        ["name", "target", "address", "unit", "scale", "bits"],
+        ["voltage", "cluster.voltage", "300009", "V", "0,1", ""],
+        ["alarms", "cluster.alarm_word", "300010", "", "", '"0=Over-voltage; 3=Fire"'],
+    ]
+    text = profile_of_list("\n".join(map(delimiter.join, rows)), "x.csv", HEAD)
+    voltage, alarms = parse_profile(text.encode(), "x.toml").point
+    assert (voltage.address, voltage.scale) == (8, 0.1)
+    assert alarms.bits == {0: "Over-voltage", 3: "Fire"}
+
+
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [
@@ -41,6 +55,10 @@ def test_a_list_becomes_a_profile() -> None:
         ("name,target,address\na,cluster.voltage,abc\n", "x.csv:2 address: must be a number (got 'abc')"),
         ("name,target,address,type\na,cluster.voltage,1,u17\n", "x.csv:2 type: Input should be 'u16'"),
         ("name,target,address,divide_by\na,cluster.voltage,1,x\n", "x.csv:2 divide_by: must be a number (got 'x')"),
+        (
+            'name,target,address,divide_by\na,cluster.voltage,1,"1,000"\n',
+            "x.csv:2 divide_by: must be without separators",
+        ),
         ("name,target,address,low\na,cluster.voltage,1,0\n", "x.csv:2 low: low and high go together"),
         ("name,target,address,repeat\na,cell.voltage,1,pack 25\n", "x.csv:2 repeat: must be levels like"),
         ("name,target,address,bits\na,cluster.alarm_word,1,Ready\n", "x.csv:2 bits: must be like"),
