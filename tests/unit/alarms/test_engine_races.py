@@ -106,7 +106,7 @@ class Story:
     def agrees(self) -> None:
         """The engine knows nothing that its transitions did not say."""
         for info, state in zip(self.plant.engine.infos, self.plant.state.conditions, strict=True):
-            assert told(state) == told(self.states[info.id]), info.id
+            assert state == self.states[info.id] or told(state) == told(self.states[info.id]), info.id
 
 
 def told(state: ConditionState) -> ConditionState:
@@ -176,7 +176,7 @@ class Life:
         plant = self.plant
         before = plant.state
         plant.state = plant.engine.restore(self.header, self.rows.values(), plant.now_s, plant.now_ns)
-        assert [told(s) for s in plant.state.conditions] == [told(s) for s in before.conditions]
+        assert all(a == b or told(a) == told(b) for a, b in zip(plant.state.conditions, before.conditions, strict=True))
         assert (plant.state.active == before.active).all()
         assert plant.state.disabled == before.disabled
 
