@@ -130,13 +130,13 @@ async def write_asyncua(path: Path, seconds: float) -> tuple[float, float]:
     return count / spent, await asyncio.to_thread(os.path.getsize, path) / count
 
 
-def make_day(hour: Path, day: Path) -> None:
-    """The chunks of an hour, 24 times, an hour later each time."""
-    source, target = SqliteShelf(hour), SqliteShelf(day)
+def make_days(hour: Path, target_path: Path, hours: int = 24) -> None:
+    """The chunks of an hour, again and again, an hour later each time."""
+    source, target = SqliteShelf(hour), SqliteShelf(target_path)
     source.open_for_reading()
     target.open()
     numbers = dict(zip((g.number for g in source.groups()), target.number(source.groups()), strict=True))
-    for copy in range(24):
+    for copy in range(hours):
         for track in (SCAN, CELLS):
             for chunk in source.chunks(track)[:6]:
                 times = decode_times(source.times(chunk.number) or b"") + copy * 3_600 * SECOND_NS
@@ -210,6 +210,20 @@ async def read_day(path: Path) -> None:
         raise SystemExit(1)
 
 
+async def start_up(path: Path) -> None:
+    """How long a program waits for a large history before it goes on."""
+    layout = Layout.of(TOPOLOGY)
+
+    async def start() -> None:
+        store = HistoryStore(TOPOLOGY, layout, SqliteShelf(path), Keep())
+        await store.start()
+        await store.close()
+
+    first, again, best = await timed(start)
+    size = await asyncio.to_thread(os.path.getsize, path)
+    _row(f"start with a file of {size >> 20} MiB, a week", first, again, best)
+
+
 def _row(what: str, first: float, again: float, best: float) -> None:
     print(f"| {what} | {first * 1000:.0f} ms | {again * 1000:.0f} ms | {best * 1000:.0f} ms |")
 
@@ -235,9 +249,12 @@ async def main(count: int) -> None:
         print(f"| asyncua HistorySQLite | {rate:,.0f} | {other:.0f} |")
         print(f"one scan is written in {spent / count * 1000:.2f} ms; a year takes", end=" ")
         print(f"{365 * 86_400 * (summary * size + 500 * cells) / 2**30:.1f} GiB\n")
-        make_day(hour, day)
+        make_days(hour, day)
         print("| read | first | again (median) | best |\n|---|---|---|---|")
         await read_day(day)
+        week = Path(folder) / "week.sqlite"
+        make_days(hour, week, 7 * 24)
+        await start_up(week)
 
 
 if __name__ == "__main__":

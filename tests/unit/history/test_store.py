@@ -14,7 +14,9 @@ from history_plant import SECOND_NS, SMALL, START_NS, Past
 from opcua_bms.errors import StorageError
 from opcua_bms.history import Keep, MemoryShelf, SqliteShelf
 from opcua_bms.history.shelf import Shelf
+from opcua_bms.infomodel.paths import slots_by_path
 from opcua_bms.model.history import LOST, Gap
+from opcua_bms.model.layout import Scope
 from opcua_bms.model.snapshot import Snapshot
 from opcua_bms.model.topology import ClusterShape, PackShape, StackShape, Topology
 
@@ -165,3 +167,12 @@ async def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     assert "history.sqlite" in past.store.health.error
     assert len(await past.store.samples(past.slot("cluster.voltage"), *ALL)) == 0
     await past.store.close()
+
+
+def test_only_the_statistics_of_packs_have_no_history() -> None:
+    """They follow from their cells, which have one; a column that is added to a plant is remembered by itself."""
+    store, layout = Past.of(SMALL).store, Past.of(SMALL).layout
+    unkept = {c.name for c in layout.columns.values() if c.size and not store.keeps(c.slots)}
+    assert unkept == {c.name for c in layout.columns.values() if c.scope is Scope.PACK}
+    for path, slot in slots_by_path(SMALL, layout, (Scope.CELL, Scope.SENSOR)).items():
+        assert store.keeps(slice(slot, slot + 1)), path
