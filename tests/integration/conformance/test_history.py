@@ -13,7 +13,9 @@ from history_plant import SECOND_NS, SMALL, START_NS, Past
 from loose_ua import Client, UaStatusCodeError, ua
 
 from opcua_bms.history import Keep
+from opcua_bms.infomodel.paths import slots_by_path
 from opcua_bms.model.image import Image
+from opcua_bms.model.layout import Scope
 from opcua_bms.model.quality import Quality
 from opcua_bms.server.app import BmsServer, build_server
 from opcua_bms.ua.services.codes import ObjectIds, StatusCodes
@@ -469,6 +471,28 @@ async def test_what_the_address_space_says(served: Served) -> None:
     for child in await folder.get_children():
         result = await served.one(processed(child.nodeid.Identifier, at(0), at(50), 10))
         assert result.StatusCode.value == 0, child
+
+
+async def test_every_value_says_of_itself_whether_it_has_a_history(served: Served) -> None:
+    """AccessLevel, Historizing, the configuration and what HistoryRead answers agree, for every value of the plant."""
+    possible = list(slots_by_path(SMALL, served.past.layout, tuple(Scope)))
+
+    async def each(attribute: Any, paths: list[str]) -> list[Any]:
+        nodes = [served.client.get_node(served.server.names.node(path)) for path in paths]
+        return [v.Value.Value for v in await served.client.read_attributes(nodes, attribute)]
+
+    found = await each(ua.AttributeIds.AccessLevel, possible)
+    paths = [path for path, level in zip(possible, found, strict=True) if level is not None]
+    assert len(paths) > 500, "those that this plant's devices give"
+    levels = await each(ua.AttributeIds.AccessLevel, paths)
+    kept = await each(ua.AttributeIds.Historizing, paths)
+    answers: list[bool] = []
+    for low in range(0, len(paths), 50):
+        results = await served.read(raw(at(0), at(0.5)), *paths[low : low + 50])
+        answers += [result.StatusCode.value != C.BadHistoryOperationUnsupported for result in results]
+    assert [level == 5 for level in levels] == kept == answers
+    packs = set(slots_by_path(SMALL, served.past.layout, (Scope.PACK,)))
+    assert {path for path, has in zip(paths, answers, strict=True) if not has} == packs & set(paths)
 
 
 async def test_before_the_first_scan() -> None:
