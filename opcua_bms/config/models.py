@@ -6,7 +6,7 @@ import re
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 _RANGE = re.compile(r"^\s*(\d+)\s*(?:\.\.\s*(\d+)\s*)?$")
 
@@ -251,13 +251,17 @@ class OpcUa(Section):
     """file that logins, writes, calls and refusals are added to; default: the state directory's audit.jsonl"""
     overrides: str = ""
     """file that remembers forced and disabled points; default: the state directory's overrides.json"""
+    discovery_server: str = ""
+    """opc.tcp://HOST:PORT of a discovery server to register at, whose certificate is trusted; default: none"""
     applications: list[Application] = []
     """what applications may do whoever sits there"""
     limits: ServerLimits = ServerLimits()
 
-    @field_validator("endpoint")
+    @field_validator("endpoint", "discovery_server")
     @classmethod
-    def _endpoint(cls, text: str) -> str:
+    def _endpoint(cls, text: str, info: ValidationInfo) -> str:
+        if not text and info.field_name == "discovery_server":
+            return text
         parts = urlsplit(text)
         try:
             port = parts.port

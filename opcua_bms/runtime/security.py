@@ -138,5 +138,6 @@ def server_settings(opcua: OpcUa, stores: Stores, *, demo_access: bool = False) 
         gate=gate,
         server_profiles=(SERVER_PROFILE,),
         conformance_units=CONFORMANCE_UNITS,
+        discovery_server=opcua.discovery_server,
         auditing=True,
     )

@@ -26,6 +26,7 @@ from opcua_bms.errors import AddressInUseError
 from opcua_bms.ua.binary import BinaryServer
 from opcua_bms.ua.guard.watch import show_security
 from opcua_bms.ua.internal_server import InternalServer
+from opcua_bms.ua.registration import Registration
 from opcua_bms.ua.services.method import Handler
 from opcua_bms.ua.settings import ServerSettings
 from opcua_bms.ua.space.blueprint import Family
@@ -79,6 +80,8 @@ class UaServer:
         self.server.application_type = ua.ApplicationType.Server
         self.server.set_security_policy(list(settings.security_policies))
         self.server._application_uri = settings.application_uri
+        self.registration: Registration | None = None
+        """at a discovery server, while the server runs and if one is configured"""
         limits = self.server.limits
         limits.max_recv_buffer = limits.max_send_buffer = settings.limits.buffer_size
         limits.max_message_size = settings.limits.message_size
@@ -150,6 +153,9 @@ class UaServer:
             for endpoint in self.iserver.endpoints:
                 endpoint.EndpointUrl = self.endpoint_url
                 endpoint.Server.DiscoveryUrls = [self.endpoint_url]
+        if self.settings.discovery_server:
+            self.registration = Registration(self.settings, self.iserver.gate, self.endpoint_url)
+            self.registration.begin()
 
     async def set_service_level(self, level: int) -> None:
         """How well this server serves: 0 maintenance, 1 no data, 2–199 degraded, 200–255 healthy (Part 4 §6.6.2)."""
@@ -162,6 +168,8 @@ class UaServer:
     async def stop(self, reason: str = "", seconds_till_shutdown: float = 0.0) -> None:
         """Tell clients, wait, close every connection."""
         self.iserver.server_object.stopping(reason, seconds_till_shutdown)
+        if self.registration is not None:
+            await self.registration.withdraw()
         if seconds_till_shutdown > 0:
             await asyncio.sleep(seconds_till_shutdown)
         await self.server.stop()

@@ -94,3 +94,5 @@ class ServerSettings:
     """whether audit events are raised"""
     locale_ids: tuple[str, ...] = ("en",)
     conformance_units: tuple[str, ...] = ()
+    discovery_server: str = ""
+    """URL of a discovery server to register at; needs a gate with a certificate"""
