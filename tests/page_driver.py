@@ -19,6 +19,7 @@ FLAGS = [
     "--disable-sync",
 ]
 SIZES = {"control room": (1920, 1080), "notebook": (1366, 768), "phone": (390, 844)}
+expect.set_options(timeout=20_000)
 SHIFTS = """
     window.shift = 0;
     new PerformanceObserver(list => { for (const e of list.getEntries()) if (!e.hadRecentInput) shift += e.value; })

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -31,6 +30,14 @@ COLOURFULNESS = """() => {
     });
 }"""
 """Mean difference of the channels in a part of the first cluster's half of the map, and of the second's."""
+
+SHOWN_FIRST = """() => {
+    const highest = document.querySelector("#extremes [data-path='BMS.MaxCellVoltage'] .num");
+    new MutationObserver(() => {
+        if (highest.innerText === '3.700') window.shownFirst ??= Number(document.body.dataset.scan);
+    }).observe(document.body, { attributes: true, attributeFilter: ['data-scan'] });
+}"""
+"""Remembers the first scan in which the highest voltage is the injected one."""
 
 
 @pytest_asyncio.fixture(scope="module")
@@ -73,19 +80,22 @@ async def test_a_fault_appears_is_acknowledged_and_goes(browser: Browser, demo: 
     page, errors = await open_page(browser, demo.url)
     await login(page, demo.password)
     highest = page.locator("#extremes [data-path='BMS.MaxCellVoltage'] .num")
+    await page.evaluate(SHOWN_FIRST)
     await demo.fault("cluster02.pack01.cell03", "voltage", "3.70")
-    injected = time.monotonic()
-    await expect(highest).to_have_text("3.700", timeout=5_000)
-    assert time.monotonic() - injected <= 2 * PERIOD_S + 0.5
+    async with httpx.AsyncClient(base_url=demo.url, timeout=20) as client:
+        injected = (await client.get("/api/snapshot?cells=false")).json()["scan"]["counter"]
+    await expect(highest).to_have_text("3.700", timeout=20_000)
+    first = await page.evaluate("window.shownFirst")
+    assert first <= injected + 3, "two periods after the scan that was under way"
     await expect(page.locator("#extremes")).to_contain_text("Cluster02 Pack01 Cell03")
     await page.click(".tabs a[href='#alarms']")
     row = page.locator("#alarm-table tr[data-id='BMS.Stack1.Cluster02.Alarms.CellVoltage']")
-    await expect(row).to_contain_text("Cell over-voltage Cluster02 Pack01 Cell03", timeout=10_000)
+    await expect(row).to_contain_text("Cell over-voltage Cluster02 Pack01 Cell03", timeout=20_000)
     await expect(row).to_have_attribute("data-acked", "false")
     await row.locator("button[data-command=Acknowledge]").click()
     await page.fill("#act-comment", "on my way")
     await page.click("#act-do")
-    await expect(row).to_have_attribute("data-acked", "true", timeout=2_000)
+    await expect(row).to_have_attribute("data-acked", "true", timeout=20_000)
     await expect(row).to_contain_text("on my way")
     await row.locator("button[data-command=TimedShelve]").click()
     await page.click("#act-do")
@@ -94,7 +104,7 @@ async def test_a_fault_appears_is_acknowledged_and_goes(browser: Browser, demo: 
     await expect(row).to_contain_text("shelved until")
     await demo.fault("clear")
     await page.click(".tabs a[href='#overview']")
-    await expect(highest).not_to_have_text("3.700", timeout=5_000)
+    await expect(highest).not_to_have_text("3.700", timeout=20_000)
     assert errors.found == []
     await page.close()
 
@@ -104,7 +114,7 @@ async def test_a_silent_cluster_looks_silent(browser: Browser, demo: Demo) -> No
     page, errors = await open_page(browser, demo.url)
     await demo.fault("cluster01", "no-comm")
     row = page.locator("#clusters tr[data-cluster='BMS.Stack1.Cluster01']")
-    await expect(row).to_contain_text("offline", timeout=10_000)
+    await expect(row).to_contain_text("offline", timeout=20_000)
     await expect(row.locator("[data-path$='MaxCellVoltage'] .num")).to_have_text("–")
     await expect(page.locator("#clusters [data-path$='Cluster02.MaxCellVoltage'] .num")).to_have_text(
         re.compile(r"3\.\d+")
@@ -112,11 +122,11 @@ async def test_a_silent_cluster_looks_silent(browser: Browser, demo: Demo) -> No
     silent, speaking = await page.evaluate(COLOURFULNESS)
     assert silent < 35 < 50 < speaking, "hatched in grey, not coloured like a low voltage"
     await page.click(".tabs a[href='#status']")
-    await expect(page.locator("#findings")).to_contain_text("Device cluster01", timeout=8_000)
+    await expect(page.locator("#findings")).to_contain_text("Device cluster01", timeout=20_000)
     await expect(page.locator("#findings li", has_text="Device cluster01")).to_contain_text("does not answer")
     await demo.fault("clear")
     await page.click(".tabs a[href='#overview']")
-    await expect(row).to_contain_text("online", timeout=10_000)
+    await expect(row).to_contain_text("online", timeout=20_000)
     assert errors.found == []
     await page.close()
 
@@ -159,10 +169,10 @@ async def test_the_page_comes_back_after_a_restart(browser: Browser, tmp_path: P
     port = free_port()
     async with web_demo(tmp_path / "first", port) as first:
         page, _ = await open_page(browser, first.url)
-    await expect(page.locator("#link")).to_have_attribute("data-state", "lost", timeout=5_000)
+    await expect(page.locator("#link")).to_have_attribute("data-state", "lost", timeout=20_000)
     await expect(page.locator("#link-text")).to_contain_text("connection lost, values of")
     async with web_demo(tmp_path / "second", port) as second:
-        await expect(page.locator("#link")).to_have_attribute("data-state", "live", timeout=15_000)
+        await expect(page.locator("#link")).to_have_attribute("data-state", "live", timeout=20_000)
         errors = Errors(page)
         await login(page, second.password)
         await expect(page.locator("#facts [data-path='BMS.BusVoltage'] .num")).to_have_text(re.compile(r"\d+\.\d"))
