@@ -78,8 +78,18 @@ class Disagreement(Frozen):
             return what
         digits = 3 if column.unit == "V" and "cell" in name else 1
         if verdict == WRONG_PLACE:
-            return f"{what} {said:.{digits}f} {column.unit} not in {self._places.of(column.name, i, image)}"
+            return f"{what} {said:.{digits}f} {column.unit} not in {self._told(image, column.name, i)}"
         return f"{what} {ours:.{digits}f} {column.unit}, controller {said:.{digits}f} {column.unit}"
+
+    def _told(self, image: Image, name: str, i: int) -> Place:
+        """Where the controller says that a value is, as far as it does."""
+        own, layout = self._places.of(name, i, image), self._places.layout
+
+        def number(part: str) -> int:
+            value = float(image.values[layout[f"{name}.{part}_index"].start + i])
+            return int(value) if math.isfinite(value) else 0
+
+        return Place(number("stack") or own.stack, number("cluster") or own.cluster, number("pack"), number("cell"))
 
 
 class Stuck(Column):
