@@ -73,7 +73,8 @@ class _Views:
     async def plant(self, request: Request) -> Response:
         del request
         if self._plant is None:
-            self._plant = json(self._parts.site.document())
+            has = {"history": self._parts.history is not None, "journal": self._parts.journal is not None}
+            self._plant = json(self._parts.site.document() | has)
         return self._plant
 
     async def snapshot(self, request: Request) -> Response:

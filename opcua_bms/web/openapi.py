@@ -134,6 +134,7 @@ _PLANT = _object(
         "words": _list(_list(_TEXT), description="NodeId text and column"),
         "labels": {"type": "object", "description": "column → bit → text"},
         "devices": _list(_TEXT),
+        **_each("history journal", {"type": "boolean", "description": "whether there is one"}),
         "qualities": _list(_object({"name": _TEXT, **_each("usable good", {"type": "boolean"})})),
     }
 )

@@ -7,31 +7,21 @@ import csv
 import re
 from collections.abc import AsyncIterator
 
-import numpy as np
 import pytest
 import pytest_asyncio
 from alarm_plant import Plant
 from page_driver import Errors, browser, login, open_page
 from playwright.async_api import Browser, Page, expect
-from web_rig import FakeAround, FakeHistory, FakeLogins, Web, site_of, snapshot_of
+from web_rig import FakeAround, FakeLogins, Web, site_of, snapshot_of
 
 from opcua_bms.clock import SystemClock
 from opcua_bms.model.alarm import Operation, Result, Transition
-from opcua_bms.model.history import Samples
 from opcua_bms.web.front import WebFront
 from opcua_bms.web.server import listen
 
 __all__ = ["browser"]
 pytestmark = [pytest.mark.integration, pytest.mark.system("chromium")]
 FAULT = "BMS.Stack1.Cluster02.Alarms.FaultWordBit00"
-
-
-class Forgetful(FakeHistory):
-    """Remembers everything that is asked for, and has nothing yet."""
-
-    def keeps(self, slots: slice) -> bool:
-        del slots
-        return True
 
 
 class Served(Web):
@@ -41,8 +31,7 @@ class Served(Web):
         super().__init__(Plant(branches=True))
         self.counter = 0
         self.front = WebFront(
-            site_of(self.plant), listen("127.0.0.1", 0), SystemClock(), self, FakeLogins(), FakeAround(),
-            Forgetful(0, Samples(np.zeros(0, np.int64), np.zeros((0, 1)), np.zeros((0, 1), np.uint8))),
+            site_of(self.plant), listen("127.0.0.1", 0), SystemClock(), self, FakeLogins(), FakeAround(), None,
             names={"localhost"}, journal=self.journal,
         )  # fmt: skip
 
@@ -133,6 +122,17 @@ async def test_the_past_is_shown_page_by_page_and_filtered(browser: Browser, ser
     await expect(rows).to_have_count(1)
     await page.select_option("#past-source", "BMS.Stack1.Cluster03")
     await expect(page.locator("#past-none")).to_be_visible(timeout=20_000)
+    assert errors.found == []
+    await page.close()
+
+
+async def test_without_a_history_curves_begin_now(browser: Browser, served: Served) -> None:
+    """Curves that wait for ever, or errors in the console, say nothing about why."""
+    page, errors = await open_page(browser, served.front.url)
+    await page.click(".tabs a[href='#trends']")
+    await expect(page.locator("#trend-problem")).to_contain_text("there is no history")
+    await served.scan()
+    await expect(page.locator("#trend-main canvas")).to_be_visible()
     assert errors.found == []
     await page.close()
 

@@ -19,6 +19,7 @@ export class Past {
     this.next = null;
     this.generation = 0;
     this.body = by("past-table").tBodies[0];
+    document.querySelector("[data-show=past]").hidden = !plant.journal;
     const places = [["BMS", "the plant as a whole"], ...plant.stacks.map((path, i) => [path, `Stack${i + 1}`])];
     if (plant.stacks.length < 2) places.splice(1);
     for (const cluster of plant.clusters) places.push([cluster.path, `${plant.stacks.length > 1 ? `Stack${cluster.stack} ` : ""}Cluster${two(cluster.number)}`]);

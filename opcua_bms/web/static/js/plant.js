@@ -10,6 +10,7 @@ export class Plant extends EventTarget {
     Object.assign(this, {
       epoch: document.epoch, name: document.name, version: document.version, period_s: document.period_s,
       clusters: document.clusters, stacks: document.stacks, qualities: document.qualities, labels: document.labels,
+      history: document.history, journal: document.journal,
     });
     this.paths = document.values.map(([path]) => path);
     this.units = document.values.map(([, unit]) => unit);
