@@ -6,11 +6,15 @@ import asyncio
 import math
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
+
+import numpy as np
 
 from opcua_bms.acquire.driver import U16, Fault, Outcome, ends_read
 from opcua_bms.acquire.modbus_frames import Request
+
+REGISTERS = np.dtype(">u2")
 
 
 class Rank(IntEnum):
@@ -21,9 +25,9 @@ class Rank(IntEnum):
     NORMAL = 2
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Prepared:
-    """A request and its frame, encoded with transaction id 0.
+    """A request and its frame, encoded with transaction id 0, and what is needed of both again and again.
 
     `head` is how a right answer goes on behind its transaction id; empty where nothing is as simple as that.
     """
@@ -31,6 +35,16 @@ class Prepared:
     request: Request
     frame: bytes
     head: bytes = b""
+    tail: bytes = field(init=False)
+    """the frame behind its transaction id"""
+    first: int = field(init=False)
+    last: int = field(init=False)
+    """which bytes of a job's registers the answer fills"""
+
+    def __post_init__(self) -> None:
+        self.tail = self.frame[2:]
+        self.first = 2 * self.request.offset
+        self.last = self.first + self.request.data_bytes
 
 
 class Job:
@@ -40,7 +54,20 @@ class Job:
     again, on the next connection.
     """
 
-    __slots__ = ("done", "interrupted", "open", "outcome", "rank", "requests", "timeout_s", "todo", "unit", "words")
+    __slots__ = (
+        "_taken",
+        "done",
+        "interrupted",
+        "open",
+        "outcome",
+        "rank",
+        "raw",
+        "requests",
+        "timeout_s",
+        "todo",
+        "unit",
+        "words",
+    )
 
     def __init__(
         self, unit: int, requests: Sequence[Prepared], words: U16, timeout_s: float, rank: Rank = Rank.NORMAL
@@ -50,12 +77,36 @@ class Job:
         self.rank = rank
         self.requests = requests
         self.words = words
+        self.raw = bytearray(2 * words.size)
+        self._taken: list[Prepared] = []
         self.timeout_s = timeout_s
         self.todo = deque(range(n))
         self.open = n
         self.interrupted = False
         self.outcome = Outcome([None] * n, [math.nan] * n, [math.nan] * n)
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def take(self, index: int, registers: bytes, now_s: float, sent_s: float) -> None:
+        """One request was answered as it should be: its registers as they came, which `words` get when all is done."""
+        prepared = self.requests[index]
+        self.raw[prepared.first : prepared.last] = registers
+        self._taken.append(prepared)
+        self.answer(index, now_s, sent_s, None)
+
+    def _decode(self) -> None:
+        """Put what was taken into `words`: neighbours in one go."""
+        taken = self._taken
+        while taken:
+            last = at = taken.pop()
+            while taken and taken[-1].last == at.first:
+                at = taken.pop()
+            first, end = at.first, last.last
+            self.words[first // 2 : end // 2] = np.frombuffer(self.raw, REGISTERS, (end - first) // 2, first)
+
+    def _finish(self) -> None:
+        self._decode()
+        if not self.done.done():
+            self.done.set_result(None)
 
     def answer(self, index: int, now_s: float, sent_s: float, fault: Fault | None) -> None:
         """One request was answered, with registers (already in `words`) or with an exception."""
@@ -68,8 +119,8 @@ class Job:
             if ends_read(fault):
                 self.end(fault)
                 return
-        if not self.open and not self.done.done():
-            self.done.set_result(None)
+        if not self.open:
+            self._finish()
 
     def end(self, fault: Fault) -> None:
         """Give up: every request without an answer carries `fault`."""
@@ -78,14 +129,12 @@ class Job:
             if math.isnan(answered):
                 outcome.faults[index] = fault
         self.todo.clear()
-        if not self.done.done():
-            self.done.set_result(None)
+        self._finish()
 
     def interrupt(self) -> None:
         """The line fell through no fault of this unit."""
         self.interrupted = True
-        if not self.done.done():
-            self.done.set_result(None)
+        self._finish()
 
     def resume(self) -> None:
         """Make the unanswered requests ready to be asked again."""

@@ -11,7 +11,6 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from numpy import dtype, frombuffer
 from pymodbus.transport import CommParams
 
 from opcua_bms.acquire.driver import (
@@ -26,10 +25,14 @@ from opcua_bms.acquire.driver import (
 from opcua_bms.acquire.modbus_frames import HEAD, Answer, Codec, take
 from opcua_bms.acquire.modbus_job import Job, Prepared
 from opcua_bms.acquire.modbus_wire import Wire
+from opcua_bms.errors import InternalError
 
-REGISTERS = dtype(">u2")
 _LATE_KEPT = 64
 _QUIET_LIMIT_S = 0.5
+
+
+def _nowhere(data: bytes) -> None:
+    raise InternalError(f"{len(data)} bytes for a connection that is not made")
 
 
 @dataclass(slots=True)
@@ -41,8 +44,8 @@ class _Open:
     sent_s: float
     deadline_s: float
     prepared: Prepared
-    key: bytes
-    """its transaction id as on the wire"""
+    begins: bytes
+    """how a right answer begins: transaction id and head"""
 
 
 class Link:
@@ -78,6 +81,7 @@ class Link:
         self._keeps_order = keeps_order and self._strict
         self._quiet_s = quiet_s
         self._wire: Wire | None = None
+        self._write: Callable[[bytes], None] = _nowhere
         self._connecting = asyncio.Lock()
         self._attempts = 0
         self._refusal = ""
@@ -120,7 +124,7 @@ class Link:
                 self._refusal = error.strerror or str(error) or type(error).__name__
             else:
                 wire.transport = transport
-                self._wire = wire
+                self._wire, self._write = wire, wire.writer()
                 self._buffer = b""
                 self._silent = True
                 return
@@ -171,15 +175,15 @@ class Link:
             prepared = job.requests[index]
             self._tid = tid = self._tid % 0xFFFF + 1
             key = tid.to_bytes(2, "big")
-            frames.append(key + prepared.frame[2:] if has_tid else prepared.frame)
+            frames.append(key + prepared.tail if has_tid else prepared.frame)
             deadline = now + job.timeout_s
-            open_[tid] = _Open(job, index, now, deadline, prepared, key)
+            open_[tid] = _Open(job, index, now, deadline, prepared, key + prepared.head)
             job.outcome.sent += 1
             self._last_unit = job.unit
             if self._timer is None or deadline < self._timer_s:
                 self._arm(now, deadline)
         if frames:
-            wire.write(frames[0] if len(frames) == 1 else b"".join(frames))
+            self._write(frames[0] if len(frames) == 1 else b"".join(frames))
 
     def _arm(self, now_s: float, deadline_s: float) -> None:
         if self._timer is not None:
@@ -261,20 +265,18 @@ class Link:
             tid, request = next(iter(open_.items()))
             job, prepared = request.job, request.prepared
             start = at + HEAD
-            end = start + prepared.request.data_bytes
+            end = start + prepared.last - prepared.first
             if (
                 end > size
-                or data[at + 2 : start] != prepared.head
-                or data[at : at + 2] != request.key
+                or not prepared.head
+                or not data.startswith(request.begins, at)
                 or (end < size and len(open_) == 1)
                 or job.done.done()
             ):
                 break
-            wanted = prepared.request
-            job.words[wanted.offset : wanted.offset + wanted.count] = frombuffer(data, REGISTERS, wanted.count, start)
             del open_[tid]
             self._gave_up = self._silent = False
-            job.answer(request.index, now_s, request.sent_s, None)
+            job.take(request.index, data[start:end], now_s, request.sent_s)
             at = end
         return at
 
@@ -345,7 +347,7 @@ class Link:
         self._wait_for_quiet()
 
     def _drop(self, culprit: _Open | None) -> None:
-        wire, self._wire = self._wire, None
+        wire, self._wire, self._write = self._wire, None, _nowhere
         if wire is not None and wire.transport is not None:
             wire.abort()
         if culprit is not None and self._silent:

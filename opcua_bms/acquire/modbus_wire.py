@@ -47,9 +47,10 @@ class Wire(ModbusProtocol):
     def callback_new_connection(self) -> ModbusProtocol:
         raise InternalError("a client does not listen")
 
-    def write(self, data: bytes) -> None:
-        """Past pymodbus's `send`, which keeps a history of frames for its log."""
-        self.transport.write(data)  # type: ignore[attr-defined]  # pymodbus types it as BaseTransport
+    def writer(self) -> Callable[[bytes], None]:
+        """What sends bytes, past pymodbus's `send`, which keeps a history of frames for its log."""
+        write: Callable[[bytes], None] = self.transport.write  # type: ignore[attr-defined]  # typed as BaseTransport
+        return write
 
     def abort(self) -> None:
         """Close at once, whatever is still to be sent."""
