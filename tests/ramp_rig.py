@@ -110,12 +110,12 @@ def ramp(*corners: float) -> list[float]:
 
 
 def heating(delays: Delays) -> list[float]:
-    """A temperature whose rise goes up to the peak and back to nothing."""
+    """A temperature whose rise goes up to the peak and back to nothing; then it is as before."""
     step_min = delays.scans_a_step * PERIOD_S / 60
-    out = [24.0]
+    out = [20.0]
     for k in range(STEPS):
         out.append(out[-1] + delays.peak * math.sin(math.pi * (k + 0.5) / STEPS) * step_min)
-    return out
+    return [*out, out[0]]
 
 
 def ramps(delays: Delays) -> tuple[tuple[str, str, list[float]], ...]:
@@ -165,7 +165,11 @@ async def ramped(delays: Delays, base: Path) -> AsyncIterator[Run]:
                 for target, verb, values in lines:
                     await simulator.inject([target, verb, f"{values[min(step, len(values) - 1)]:.3f}"])
                 await recorder.scans(delays.scans_a_step)
-            await recorder.scans(round((delays.off_s + delays.window_s) / PERIOD_S) + 4)
+            for _ in range(round(3 * (delays.off_s + delays.window_s) / PERIOD_S) + 100):
+                if not _limits_passed(recorder):
+                    break
+                await recorder.scans(1)
+            await recorder.scans(4)
             ramped_scans = len(recorder.snapshots)
             await simulator.inject(["cluster02", "heartbeat-frozen"])
             await simulator.inject(["cluster03", "no-comm"])
@@ -178,6 +182,13 @@ async def ramped(delays: Delays, base: Path) -> AsyncIterator[Run]:
             yield Run(delays, recorder, ramped_scans)
     finally:
         await simulator.stop()
+
+
+def _limits_passed(recorder: Recorder) -> bool:
+    """Whether a condition with a limit is active now."""
+    names = {quantity.condition for quantity in QUANTITIES}
+    active = {t.info.id: t.state.active for t in recorder.transitions if t.info.name.removesuffix("Trip") in names}
+    return any(active.values())
 
 
 async def _until_told(recorder: Recorder, condition: str, what: What) -> None:

@@ -32,7 +32,7 @@ packs = 0
 profile = "clou-ess"
 host = "127.0.0.1"
 port = {port}
-timeout_s = 0.5
+timeout_s = 3
 [alarms.rules.alarm-flood]
 enabled = false
 """
