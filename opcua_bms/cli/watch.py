@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 import os
-import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from opcua_bms.cli.watch_board import Board
 
 _WIDE = 132
-"""columns where there is no terminal to ask"""
+"""columns where there is no terminal"""
 _KEYS = "q quit, s sort, space pause"
 
 
@@ -104,8 +103,7 @@ async def _shown(
 
     await _first(board, following, changed, wait_s)
     terminal = sys.stdout.isatty()
-    width = None if terminal else shutil.get_terminal_size((_WIDE, 0)).columns
-    console = Console(width=width, highlight=False, emoji=False)
+    console = Console(width=None if terminal else _WIDE, highlight=False, emoji=False)
     if look.once:
         _print(console, board, look)
     elif terminal:
@@ -141,7 +139,7 @@ def _print(console: Console, board: Board, look: _Look) -> None:
     if look.as_json:
         typer.echo(json.dumps(document(board), ensure_ascii=False))
     else:
-        console.print(view(board, look.sort, look.alarms))
+        console.print(view(board, look.sort, look.alarms, console.width))
 
 
 async def _live(
@@ -161,7 +159,7 @@ async def _live(
         while not following.done():
             if not look.paused or pressed.is_set():
                 hint = f"{_KEYS} (paused)" if look.paused else _KEYS
-                live.update(view(board, look.sort, look.alarms, hint), refresh=True)
+                live.update(view(board, look.sort, look.alarms, console.width, hint), refresh=True)
             pressed.clear()
             waiting = asyncio.ensure_future(pressed.wait())
             await asyncio.wait({following, waiting}, timeout=interval_s, return_when=asyncio.FIRST_COMPLETED)

@@ -13,6 +13,9 @@ from rich.text import Text
 from opcua_bms.cli.watch_board import Alarm, Board, Reading
 from opcua_bms.infomodel.paths import ROOT
 
+_WIDE = 112
+"""columns from which on a cluster is shown with all that is known of it"""
+_NARROW = ("Δ mV", "max V", "at max", "min V", "at min", "state", "age s", "alarms")
 SORTS = ("spread", "name", "alarms", "max V", "min V", "max °C")
 _BY: Mapping[str, tuple[str, int]] = {
     "spread": ("CellVoltageSpread", -1),
@@ -23,11 +26,11 @@ _BY: Mapping[str, tuple[str, int]] = {
 }
 
 
-def view(board: Board, sort: str, alarms: int, hint: str = "") -> RenderableType:
-    """Plant, clusters, newest alarms; `hint` names the keys where there are some."""
+def view(board: Board, sort: str, alarms: int, width: int, hint: str = "") -> RenderableType:
+    """Plant, clusters, newest alarms, for `width` columns; `hint` names the keys where there are some."""
     parts: list[RenderableType] = [_head(board, hint)]
     if board.clusters:
-        parts += [_plant(board), _clusters(board, sort), _alarms(board, alarms)]
+        parts += [_plant(board), _clusters(board, sort, width >= _WIDE), _alarms(board, alarms)]
     return Group(*parts)
 
 
@@ -52,7 +55,6 @@ def _plant(board: Board) -> Text:
         f"max {at('MaxCellVoltage', 3, 'V')} {board.place(f'{ROOT}.MaxCellVoltage')}".rstrip(),
         f"min {at('MinCellVoltage', 3, 'V')} {board.place(f'{ROOT}.MinCellVoltage')}".rstrip(),
         f"Δ {_millivolts(spread)} mV",
-        f"max {at('MaxCellTemperature', 1, '°C')} {board.place(f'{ROOT}.MaxCellTemperature')}".rstrip(),
     ]
     flow = [
         state,
@@ -60,9 +62,11 @@ def _plant(board: Board) -> Text:
         at("Power", 1, "kW"),
         at("BusVoltage", 1, "V"),
         at("BusCurrent", 1, "A"),
-        f"limits charge {at('MaxChargePowerLimit', 0, 'kW')}, discharge {at('MaxDischargePowerLimit', 0, 'kW')}",
     ]
-    return Text("\n".join(["   ".join(flow), "   ".join(extremes), *([f"limited: {limited}"] if limited else [])]))
+    limits = f"limits   charge {at('MaxChargePowerLimit', 0, 'kW')}, discharge {at('MaxDischargePowerLimit', 0, 'kW')}"
+    hottest = f"hottest  {at('MaxCellTemperature', 1, '°C')} {board.place(f'{ROOT}.MaxCellTemperature')}".rstrip()
+    more = [f"limited  {limited}"] if limited else []
+    return Text("\n".join(["   ".join(flow), limits, *more, f"cells    {'   '.join(extremes)}", hottest]))
 
 
 def order(board: Board, sort: str) -> list[str]:
@@ -78,36 +82,42 @@ def order(board: Board, sort: str) -> list[str]:
     return sorted(board.clusters, key=key)
 
 
-def _clusters(board: Board, sort: str) -> Table:
+def _clusters(board: Board, sort: str, wide: bool) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     several = len({path.split(".")[1] for path in board.clusters}) > 1
-    columns = ("Δ mV", "max V", "at", "min V", "at", "max °C", "at", "V", "A", "SOC %", "state", "age s", "alarms")
-    table.add_column(f"cluster (by {sort})", no_wrap=True)
-    for name in columns:
-        table.add_column(name, justify="left" if name in ("at", "state") else "right", no_wrap=True)
-    for path in order(board, sort):
-        r = {name: board.read(f"{path}.{name}") for name in ("CellVoltageSpread", "MaxCellVoltage", "MinCellVoltage")}
-        r |= {name: board.read(f"{path}.{name}") for name in ("MaxCellTemperature", "Voltage", "Current")}
-        r |= {name: board.read(f"{path}.{name}") for name in ("StateOfCharge", "Age", "Alarms.ActiveCount")}
-        word, style = state(board, path)
-        raised = r["Alarms.ActiveCount"]
-        table.add_row(
-            path.removeprefix(f"{ROOT}." if several else f"{ROOT}.{path.split('.')[1]}."),
-            _millivolts(r["CellVoltageSpread"]),
-            number(r["MaxCellVoltage"], 3),
-            board.place(f"{path}.MaxCellVoltage"),
-            number(r["MinCellVoltage"], 3),
-            board.place(f"{path}.MinCellVoltage"),
-            number(r["MaxCellTemperature"], 1),
-            board.place(f"{path}.MaxCellTemperature"),
-            number(r["Voltage"], 1),
-            number(r["Current"], 1),
-            number(r["StateOfCharge"], 1),
-            Text(word, style),
-            number(r["Age"], 1),
-            Text(str(raised.value) if raised.usable and raised.value else "", "bold red"),
-        )
+    rows = [_cells(board, path) for path in order(board, sort)]
+    table.add_column(f"by {sort}", no_wrap=True)
+    names = [name for name in rows[0] if wide or name in _NARROW] if rows else []
+    for name in names:
+        table.add_column(name, justify="left" if name.startswith("at") or name == "state" else "right", no_wrap=True)
+    for path, row in zip(order(board, sort), rows, strict=True):
+        name = path.removeprefix(f"{ROOT}." if several else f"{ROOT}.{path.split('.')[1]}.")
+        table.add_row(name, *(row[name] for name in names))
     return table
+
+
+def _cells(board: Board, path: str) -> dict[str, str | Text]:
+    """The row of a cluster, by the titles of its columns."""
+
+    def at(name: str, digits: int) -> str:
+        return number(board.read(f"{path}.{name}"), digits)
+
+    raised = board.read(f"{path}.Alarms.ActiveCount")
+    return {
+        "Δ mV": _millivolts(board.read(f"{path}.CellVoltageSpread")),
+        "max V": at("MaxCellVoltage", 3),
+        "at max": board.place(f"{path}.MaxCellVoltage"),
+        "min V": at("MinCellVoltage", 3),
+        "at min": board.place(f"{path}.MinCellVoltage"),
+        "max °C": at("MaxCellTemperature", 1),
+        "at °C": board.place(f"{path}.MaxCellTemperature"),
+        "V": at("Voltage", 1),
+        "A": at("Current", 1),
+        "SOC %": at("StateOfCharge", 1),
+        "state": Text(*state(board, path)),
+        "age s": at("Age", 1),
+        "alarms": Text(str(raised.value) if raised.usable and raised.value else "", "bold red"),
+    }
 
 
 def state(board: Board, path: str) -> tuple[str, str]:

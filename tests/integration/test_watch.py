@@ -77,8 +77,8 @@ async def test_one_picture_for_scripts(demo: Program) -> None:
     assert "\x1b" not in out
     lines = out.splitlines()
     assert lines[1].startswith("Run   SOC ")
-    assert "P01 C07" in lines[2]
-    assert [line.split()[0] for line in lines[4:6]] == ["Cluster02", "Cluster01"], "the widest spread first"
+    assert "P01 C07" in lines[3]
+    assert [line.split()[0] for line in lines[6:8]] == ["Cluster02", "Cluster01"], "the widest spread first"
     code, out, err = await demo.run("watch", "--endpoint", endpoint, "--once", "--json")
     assert code == 0, err
     found = json.loads(out)

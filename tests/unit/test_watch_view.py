@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import io
+import re
 from typing import Any
 
 from rich.console import Console
@@ -32,9 +33,9 @@ def board(**values: Any) -> Board:
     return out
 
 
-def shown(of: Board, sort: str = "spread") -> str:
-    console = Console(file=io.StringIO(), width=140, color_system=None)
-    console.print(view(of, sort, 5))
+def shown(of: Board, sort: str = "spread", width: int = 140) -> str:
+    console = Console(file=io.StringIO(), width=width, color_system=None)
+    console.print(view(of, sort, 5, width))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -48,7 +49,7 @@ def test_the_widest_spread_comes_first_and_the_unknown_last() -> None:
     assert order(known, "spread") == [C3, C2, C1]
     assert order(known, "name") == [C1, C2, C3]
     lines = shown(known).splitlines()
-    assert [line.split()[:2] for line in lines[4:7]] == [["Cluster03", "400"], ["Cluster02", "12"], ["Cluster01", "–"]]
+    assert [line.split()[:2] for line in lines[6:9]] == [["Cluster03", "400"], ["Cluster02", "12"], ["Cluster01", "–"]]
 
 
 def test_a_value_says_how_far_it_can_be_trusted() -> None:
@@ -73,7 +74,25 @@ def test_extremes_have_their_place_and_words_their_names() -> None:
     text = shown(known)
     assert "max 3.300 V Cluster03 P01 C12" in text
     assert text.splitlines()[1].startswith("Run   SOC 3.3 %")
-    assert "limited: bit 40" in text
+    assert "limited  bit 40" in text
+
+
+def test_eighty_columns_are_enough() -> None:
+    """The width of a rescue console: what says which cluster is bad stays, nothing is cut."""
+    lines = shown(board(), width=80).splitlines()
+    assert "…" not in "".join(lines)
+    at = next(k for k, line in enumerate(lines) if line.startswith("by spread"))
+    assert re.split(r" {2,}", lines[at].strip())[1:] == [
+        "Δ mV",
+        "max V",
+        "at max",
+        "min V",
+        "at min",
+        "state",
+        "age s",
+        "alarms",
+    ]
+    assert lines[at + 1].split() == ["Cluster01", "3300", "3.300", "P01", "C01", "3.300", "P01", "C01", "ok", "3.3"]
 
 
 def test_alarms_come_and_go() -> None:
