@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,6 +19,7 @@ from opcua_bms.ports import ConditionSink, History, Journal, PointSink, Sink
 from opcua_bms.reduce import Reducer
 from opcua_bms.reduce.settings import ReduceSettings, StatisticsSettings
 from opcua_bms.runtime.alarm_desk import AlarmDesk
+from opcua_bms.runtime.collector import Collector
 from opcua_bms.runtime.freshness import Freshness
 from opcua_bms.runtime.override_desk import OverrideDesk
 from opcua_bms.runtime.override_store import OverrideStore
@@ -86,6 +86,7 @@ class Application:
         self.overrides = OverrideDesk(points, plant.layout.n_numbers, overrides or OverrideStore(None), self._pace)
         """points that engineers forced or took out of service"""
         self.server: BmsServer | None = None
+        self._collector = Collector(scan.period_s)
         self._sinks: list[Sink] = []
 
     @property
@@ -137,7 +138,7 @@ class Application:
         self.server = server
         self._sinks.insert(0, server)
         self.alarms.add_sink(server)
-        gc.freeze()  # what start-up made stays: a collection need not look at it again
+        self._collector.start()
         return server
 
     async def run(self, devices: Sequence[DeviceSettings] | None = None) -> None:
@@ -172,6 +173,7 @@ class Application:
             await self.history.close()
         await self.alarms.close()
         self._source.close()
+        self._collector.stop()
 
     def _on_image(self, image: Image) -> None:
         snapshot = self.alarms.advance(image, self.overrides.table)
@@ -179,6 +181,7 @@ class Application:
         for sink in self._sinks:
             sink.publish(snapshot)
         self.freshness.note()
+        self._collector.scanned()
 
     def _on_points(self, points: FastPoints) -> None:
         for sink in self._sinks:

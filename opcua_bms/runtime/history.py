@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from opcua_bms.history.postgresql import PostgresShelf
 
 IN_MEMORY = Keep(days=0.25, size_bytes=64 << 20, cells_in_memory_s=240.0, scans_per_chunk=120, cells_per_chunk=20)
-"""what a history that ends with the process keeps: little, in small blocks, so that memory is steady after some minutes"""
+"""what a history that ends with the process keeps: little, in small blocks, so that memory is steady in minutes"""
 
 
 def history_of(settings: Settings, base: Path, plant: Plant, *, in_memory: bool = False) -> HistoryStore | None:
