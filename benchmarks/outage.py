@@ -10,12 +10,23 @@ import asyncio
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from benchmarks.process import NODE, ensure_node_modules
 
 TESTS = Path(__file__).parent.parent / "tests"
 sys.path.insert(0, str(TESTS))
 PERIOD_S = 0.1
+
+
+def told_by(last: int, heard: Any) -> dict[str, int]:
+    """How much was told, and what became of it."""
+    return {
+        "told": last,
+        **heard.missing(last),
+        "republished": heard.republished,
+        "overflows": heard.overflows,
+    }
 
 
 async def main(seconds: float) -> None:
@@ -29,11 +40,10 @@ async def main(seconds: float) -> None:
     with tempfile.TemporaryDirectory() as folder:
         async with guarded_server(make_gate(Path(folder), demo_settings())) as server:
             last, heard = await by_wire(server, seconds, period_s=PERIOD_S)
-            told = {"told": last, **heard.missing(last), "republished": heard.republished, "overflows": heard.overflows}
-            print("wire", told, flush=True)
+            print("wire", told_by(last, heard), flush=True)
             command = [str(NODE), str(TESTS / "foreign" / "outage.mjs")]
             last, heard = await by_program(server, seconds, command, period_s=PERIOD_S)
-            print("node-opcua", {"told": last, **heard.missing(last), "overflows": heard.overflows}, flush=True)
+            print("node-opcua", {**told_by(last, heard), "contradictions": heard.contradictions}, flush=True)
 
 
 if __name__ == "__main__":

@@ -150,6 +150,9 @@ class Heard:
     overflows: int = 0
     """values with the Overflow bit, and events that tell an overflow"""
     republished: int = 0
+    """messages that came again"""
+    contradictions: int = 0
+    """of those, how many were not the same"""
 
     def missing(self, last: int) -> dict[str, int]:
         """How many numbers up to `last` were lost, and how many came twice or out of order."""
