@@ -26,7 +26,8 @@ class StallWatch:
 
     def longest_s(self, since: float) -> float:
         """The longest pause that ended after `since` (`time.monotonic`), in seconds; 0 if there was none."""
-        return max((length for end, length in self._pauses if end > since), default=0.0)
+        pauses = list(self._pauses)  # in one step: the thread may note another one meanwhile
+        return max((length for end, length in pauses if end > since), default=0.0)
 
     def _watch(self) -> None:
         before = time.monotonic()
