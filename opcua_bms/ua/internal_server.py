@@ -96,6 +96,8 @@ class InternalServer(BaseInternalServer):
         self.history_access = HistoryAccess(self)
         self.diagnostics = Diagnostics(self)
         self.server_object = ServerObject(self, self.diagnostics)
+        if isinstance(self.access, AccessRules):
+            self.access.likeness = self.server_object.sessions.likeness
         self.current_time_node = Node(self.isession, ua.NodeId(ua.Int32(ObjectIds.Server_ServerStatus_CurrentTime)))
         self.server_status_node = Node(self.isession, ua.NodeId(ua.Int32(ObjectIds.Server_ServerStatus)))
 

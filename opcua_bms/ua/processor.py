@@ -52,8 +52,8 @@ class Processor(SubscribingProcessor):
         session.count(number)
         try:
             return await self._serve(session, number, typeid, requesthdr, seqhdr, body)
-        except Exception:
-            session.count(number, failed=True)
+        except Exception as error:
+            session.failed(number, int(getattr(error, "code", 0) or 0))
             raise
 
     async def _serve(self, session: Session, number: int, typeid: Any, requesthdr: Any, seqhdr: Any, body: Any) -> Any:

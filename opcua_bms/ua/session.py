@@ -16,6 +16,7 @@ from asyncua import ua
 from asyncua.crypto.permission_rules import User
 from asyncua.server.internal_session import SessionState
 
+from opcua_bms.ua.services.codes import SECURITY_CODES
 from opcua_bms.ua.services.continuation import ContinuationPoints
 from opcua_bms.ua.services.subscribing import SubscribingSession
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from opcua_bms.ua.services.history import Held
     from opcua_bms.ua.services.view import Rest
 
+_MOST_USERS = 9
 _CALLER: ContextVar[Session | None] = ContextVar("_CALLER", default=None)
 
 
@@ -48,20 +50,37 @@ class Session(SubscribingSession):
         self.connected_at = datetime.now(UTC)
         self.requests: dict[int, list[int]] = {}
         """request type (its encoding's number in namespace 0) → [all, failed]"""
+        self.unauthorized = 0
+        """requests that were refused for want of rights"""
+        self.user_names: list[str] = []
+        """who held the session, in order"""
+        self.locale_ids: list[str] = []
+        self.most_response_bytes = 0
 
     @property
     def last_contact(self) -> datetime:
         """When the client last asked for something."""
         return datetime.now(UTC) - timedelta(seconds=time.monotonic() - self._last_activity)
 
-    def count(self, number: int, failed: bool = False) -> None:
-        """Count a request, or that it failed."""
-        counter = self.requests.setdefault(number, [0, 0])
-        counter[failed] += 1
+    @property
+    def client_uri(self) -> str:
+        """The ApplicationUri that the client gave."""
+        described = self.client_description
+        return "" if described is None else str(described.ApplicationUri or "")
+
+    def count(self, number: int) -> None:
+        """Count a request."""
+        self.requests.setdefault(number, [0, 0])[0] += 1
+
+    def failed(self, number: int, code: int) -> None:
+        """Count that a request failed."""
+        self.requests.setdefault(number, [0, 0])[1] += 1
+        self.unauthorized += code in SECURITY_CODES
 
     async def create_session(self, params: ua.CreateSessionParameters, sockname: Any = None) -> Any:
         """CreateSession (Part 4 §5.7.2)."""
         self.client_description, self.endpoint_url = params.ClientDescription, params.EndpointUrl
+        self.most_response_bytes = params.MaxResponseMessageSize
         return await super().create_session(params, sockname)
 
     @property
@@ -118,6 +137,8 @@ class Session(SubscribingSession):
         """Go on as another user, or with other roles: what the session holds open is judged anew (Part 4 §5.7.3)."""
         access = self.iserver.access
         before, self.user = self.user, user
+        if user.name and self.user_names[-1:] != [user.name]:
+            self.user_names = [*self.user_names[-_MOST_USERS:], user.name]
         if access.rights_key(before) != access.rights_key(user) or before.name != user.name:
             self.continuation_points.clear()
             self.history_points.clear()

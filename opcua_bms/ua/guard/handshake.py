@@ -26,6 +26,9 @@ _IDLE_S = 30.0
 """a session that was used in this time is in use"""
 
 
+_MOST_LOCALES = 10
+
+
 class Handshake:
     """How a connection gets its session."""
 
@@ -143,6 +146,7 @@ class Handshake:
             self._gate.incidents.report("session_theft", self._processor.address, user=user.name or "anonymous")
             raise ServiceError(StatusCodes.BadUserAccessDenied)
         self._bind(session)
+        session.locale_ids = [str(locale) for locale in (params.LocaleIds or [])[:_MOST_LOCALES]]
         result = ua.ActivateSessionResult()
         result.ServerNonce = ua.ByteString(await session.bind_user(user))
         response = ua.ActivateSessionResponse()

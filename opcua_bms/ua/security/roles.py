@@ -167,6 +167,8 @@ class AccessRules:
         declaration: Callable[[ua.NodeId], ua.NodeId] = _itself,
     ) -> None:
         self.declaration = declaration
+        self.likeness: Callable[[ua.NodeId], ua.NodeId] = _itself
+        """a node of the server's own namespace → the node whose rights it shares, set by whoever makes such nodes"""
         self._defaults = dict(defaults)
         self._nodes: dict[ua.NodeId, Grants] = {}
         standard = dict(defaults)
@@ -195,6 +197,10 @@ class AccessRules:
         named = self._nodes.get(node)
         if named is not None:
             return named
+        if node.NamespaceIndex == 1:
+            other = self.likeness(node)
+            if other is not node:
+                return self.grants(other)
         return self._defaults if node.NamespaceIndex else self._standard
 
     def permissions(self, user: User | None, node: ua.NodeId) -> ua.PermissionType:

@@ -7,7 +7,20 @@ from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.object_ids import ObjectIds
 from asyncua.ua.status_codes import StatusCodes
 
-__all__ = ["AttributeIds", "ObjectIds", "StatusCodes", "standard", "status"]
+__all__ = ["SECURITY_CODES", "AttributeIds", "ObjectIds", "StatusCodes", "standard", "status"]
+
+
+SECURITY_CODES = frozenset(
+    {
+        StatusCodes.BadUserAccessDenied,
+        StatusCodes.BadSecurityChecksFailed,
+        StatusCodes.BadSecurityPolicyRejected,
+        StatusCodes.BadIdentityTokenInvalid,
+        StatusCodes.BadIdentityTokenRejected,
+        StatusCodes.BadSessionIdInvalid,
+    }
+)
+"""What refuses a request for want of rights"""
 
 
 def standard(number: int) -> ua.NodeId:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import TYPE_CHECKING, Any
 
 from asyncua import ua
 from asyncua.server.internal_session import SessionState
 from asyncua.ua.object_ids import ObjectIds
-from asyncua.ua.status_codes import StatusCodes
 
+from opcua_bms.ua.services.codes import SECURITY_CODES
 from opcua_bms.ua.structures import SessionSecurityDiagnosticsDataType
 
 if TYPE_CHECKING:
@@ -44,16 +45,6 @@ _COUNTERS: dict[int, str] = {
 }
 """Which counter of SessionDiagnosticsDataType counts a request"""
 
-_SECURITY = frozenset(
-    {
-        StatusCodes.BadUserAccessDenied,
-        StatusCodes.BadSecurityChecksFailed,
-        StatusCodes.BadSecurityPolicyRejected,
-        StatusCodes.BadIdentityTokenInvalid,
-        StatusCodes.BadIdentityTokenRejected,
-        StatusCodes.BadSessionIdInvalid,
-    }
-)
 _REJECTED_SESSIONS = ("login_refused", "session_theft", "application_signature_invalid", "certificate_rejected")
 _REJECTED_CONNECTIONS = ("connection_refused", "sessions_full")
 
@@ -79,7 +70,7 @@ class Diagnostics:
     def rejected(self, code: int) -> None:
         """A request was answered by a ServiceFault."""
         self.rejected_requests += 1
-        self.security_rejected_requests += code in _SECURITY
+        self.security_rejected_requests += code in SECURITY_CODES
 
     @property
     def sessions(self) -> list[Session]:
@@ -113,16 +104,24 @@ class Diagnostics:
 
     def session_array(self) -> list[ua.SessionDiagnosticsDataType]:
         """One entry per session (Part 5 §12.13)."""
-        return [self._session(session) for session in self.sessions]
+        return [self.of_session(session) for session in self.sessions]
 
-    def _session(self, session: Session) -> ua.SessionDiagnosticsDataType:
-        mine = [s for s in self.subscriptions if s.session_id == session.session_id]
+    def session(self, ident: uuid.UUID) -> Session | None:
+        """The activated session of this id."""
+        return next((s for s in self.sessions if s.session_id.Identifier == ident), None)
+
+    def of_session(self, session: Session) -> ua.SessionDiagnosticsDataType:
+        """Part 5 §12.13."""
+        mine = self._iserver.subscription_service.of_session(session.session_id)
         entry = ua.SessionDiagnosticsDataType()
         entry.SessionId = session.session_id
         entry.SessionName = session.name if isinstance(session.name, str) else str(session.name)
         entry.ClientDescription = session.client_description or ua.ApplicationDescription()
         entry.ServerUri = self._iserver.settings.application_uri
         entry.EndpointUrl = session.endpoint_url
+        entry.LocaleIds = list(session.locale_ids)
+        entry.MaxResponseMessageSize = ua.UInt32(session.most_response_bytes)
+        entry.UnauthorizedRequestCount = ua.UInt32(session.unauthorized)
         entry.ActualSessionTimeout = ua.Double((session.session_timeout or 0) * 1000)
         entry.ClientConnectionTime = session.connected_at
         entry.ClientLastContactTime = session.last_contact
@@ -140,15 +139,17 @@ class Diagnostics:
 
     def security_array(self) -> list[SessionSecurityDiagnosticsDataType]:
         """Who is behind each session (Part 5 §12.14)."""
-        return [self._security(session) for session in self.sessions]
+        return [self.security_of(session) for session in self.sessions]
 
-    def _security(self, session: Any) -> SessionSecurityDiagnosticsDataType:
+    def security_of(self, session: Any) -> SessionSecurityDiagnosticsDataType:
+        """Part 5 §12.14."""
         name = session.user.name
+        mechanism = "Certificate" if getattr(session.user, "certificate", "") else "UserName" if name else "Anonymous"
         return SessionSecurityDiagnosticsDataType(
             session.session_id,
             ClientUserIdOfSession=name,
-            ClientUserIdHistory=[name] if name else [],
-            AuthenticationMechanism=ua.String("UserName" if name else "Anonymous"),
+            ClientUserIdHistory=list(session.user_names),
+            AuthenticationMechanism=ua.String(mechanism),
             EncodingName=ua.String("UA Binary"),
             TransportProtocol=ua.String("opc.tcp"),
             SecurityMode=session.mode,
@@ -160,9 +161,13 @@ class Diagnostics:
         """One entry per subscription (Part 5 §12.15)."""
         return [_subscription(subscription) for subscription in self.subscriptions]
 
+    def subscriptions_of(self, session: Session) -> list[ua.SubscriptionDiagnosticsDataType]:
+        """The same for one session."""
+        return [_subscription(s) for s in self._iserver.subscription_service.of_session(session.session_id)]
+
 
 def _subscription(subscription: Subscription) -> ua.SubscriptionDiagnosticsDataType:
-    parameters = subscription.parameters
+    parameters, counts, items = subscription.parameters, subscription.counts, subscription.items
     entry = ua.SubscriptionDiagnosticsDataType()
     entry.SessionId = subscription.session_id
     entry.SubscriptionId = ua.UInt32(subscription.ident)
@@ -172,10 +177,30 @@ def _subscription(subscription: Subscription) -> ua.SubscriptionDiagnosticsDataT
     entry.MaxLifetimeCount = ua.UInt32(parameters.lifetime_count)
     entry.MaxNotificationsPerPublish = ua.UInt32(parameters.max_notifications)
     entry.PublishingEnabled = subscription.enabled
-    entry.NotificationsCount = ua.UInt32(subscription.sent_notifications & 0xFFFF_FFFF)
-    entry.PublishRequestCount = ua.UInt32(subscription.sent_messages & 0xFFFF_FFFF)
-    entry.LatePublishRequestCount = ua.UInt32(subscription.late_cycles)
     entry.UnacknowledgedMessageCount = ua.UInt32(len(subscription.unacknowledged))
-    entry.MonitoredItemCount = ua.UInt32(len(subscription.items))
+    entry.MonitoredItemCount = ua.UInt32(len(items))
     entry.NextSequenceNumber = ua.UInt32(subscription.sequence)
+    for name, count in (
+        ("ModifyCount", counts.modified),
+        ("EnableCount", counts.enabled),
+        ("DisableCount", counts.disabled),
+        ("RepublishRequestCount", counts.republish_requests),
+        ("RepublishMessageRequestCount", counts.republish_requests),
+        ("RepublishMessageCount", counts.republished),
+        ("TransferRequestCount", counts.transfers),
+        ("TransferredToAltClientCount", counts.to_other_client),
+        ("TransferredToSameClientCount", counts.to_same_client),
+        ("PublishRequestCount", subscription.sent_messages),
+        ("DataChangeNotificationsCount", counts.data_changes),
+        ("EventNotificationsCount", counts.events),
+        ("NotificationsCount", subscription.sent_notifications),
+        ("LatePublishRequestCount", counts.late),
+        ("CurrentKeepAliveCount", subscription.keep_alive_count),
+        ("CurrentLifetimeCount", subscription.lifetime_count),
+        ("DiscardedMessageCount", subscription.unacknowledged.discarded),
+        ("DisabledMonitoredItemCount", items.disabled),
+        ("MonitoringQueueOverflowCount", items.overflows.values),
+        ("EventQueueOverflowCount", items.overflows.events),
+    ):
+        setattr(entry, name, ua.UInt32(count & 0xFFFF_FFFF))
     return entry

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from asyncua import ua
 
+from opcua_bms.ua.services.counts import UNCOUNTED
 from opcua_bms.ua.services.event import Event
 from opcua_bms.ua.services.event_filter import EventFilter
 from opcua_bms.ua.services.vector_table import DISABLED, REPORTING
@@ -39,6 +40,7 @@ class EventItem:
         self.queue_size = 1
         self.discard_oldest = True
         self.linked = False
+        self.overflows = UNCOUNTED
         self.queue: deque[Event] = deque()
         self._make_overflow = overflow_event
         self._make_refresh_required = refresh_required
@@ -65,6 +67,7 @@ class EventItem:
         self._lost_condition = self._lost_condition or lost.condition is not None
         if self._overflow is None:
             self._overflow = self._make_overflow()
+            self.overflows.events += 1
 
     def resize(self, queue_size: int, discard_oldest: bool) -> None:
         """Change the queue; events beyond the new size are lost like any other."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from opcua_bms.ua.services.counts import Overflows
 from opcua_bms.ua.services.event_item import EventItem
 from opcua_bms.ua.services.monitored import DataItem
 from opcua_bms.ua.services.snapshot import Snapshot
 from opcua_bms.ua.services.vector import VectorItems
-from opcua_bms.ua.services.vector_table import REPORTING, Row
+from opcua_bms.ua.services.vector_table import DISABLED, REPORTING, Row
 
 Item = DataItem | EventItem | VectorItems
 SAMPLE_SLICE = 64
@@ -22,7 +23,9 @@ class ItemSet:
     def __init__(self) -> None:
         self.numbers = VectorItems(bits=False)
         self.words = VectorItems(bits=True)
+        self.overflows = self.numbers.overflows = self.words.overflows = Overflows()
         self.items: dict[int, Item] = {}
+        self._singles: dict[int, DataItem | EventItem] = {}
         self.aligned: dict[int, DataItem] = {}
         self.polled: dict[int, DataItem] = {}
         self.queue_budget_used = 0
@@ -48,7 +51,8 @@ class ItemSet:
 
         `aligned`: it is sampled with commits; `polled`: with commits and by a timer, when it is due.
         """
-        self.items[item.ident] = item
+        self.items[item.ident] = self._singles[item.ident] = item
+        item.overflows = self.overflows
         if isinstance(item, DataItem):
             if polled:
                 self.polled[item.ident] = item
@@ -64,6 +68,7 @@ class ItemSet:
                 table.remove(rows)
         for ident in doomed:
             self.items.pop(ident, None)
+            self._singles.pop(ident, None)
             self.aligned.pop(ident, None)
             self.polled.pop(ident, None)
             self._waiting.pop(ident, None)
@@ -71,6 +76,12 @@ class ItemSet:
         if self._links:
             for targets in self._links.values():
                 targets -= doomed
+
+    @property
+    def disabled(self) -> int:
+        """How many items are in the mode Disabled."""
+        rows = sum(int(((table.mode == DISABLED) & ~table.dead).sum()) for table in self.tables)
+        return rows + sum(item.mode == DISABLED for item in self._singles.values())
 
     def handles(self) -> list[tuple[int, int]]:
         """(id, client handle) of each item."""

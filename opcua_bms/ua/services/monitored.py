@@ -12,6 +12,7 @@ from asyncua import ua
 from asyncua.ua.ua_binary import variant_to_binary
 
 from opcua_bms.ua.services import data_filter, records
+from opcua_bms.ua.services.counts import UNCOUNTED
 from opcua_bms.ua.services.data_filter import DataFilter
 from opcua_bms.ua.services.snapshot import Snapshot
 from opcua_bms.ua.services.vector_queues import OVERFLOW
@@ -58,6 +59,7 @@ class DataItem:
         "ident",
         "linked",
         "mode",
+        "overflows",
         "queue",
         "queue_size",
         "read",
@@ -87,6 +89,7 @@ class DataItem:
         """the Source behind `read`, for whoever made the item"""
         self.sampled = -float("inf")
         self.linked = False
+        self.overflows = UNCOUNTED
         self.queue: list[Entry] = []
         self._last: Reading | None = None
 
@@ -132,10 +135,12 @@ class DataItem:
         elif self.queue_size == 1:
             self.queue[0] = entry
         elif self.discard_oldest:
+            self.overflows.values += 1
             del self.queue[0]
             self.queue[0].status |= OVERFLOW_BITS
             self.queue.append(entry)
         else:
+            self.overflows.values += 1
             entry.status |= OVERFLOW_BITS
             self.queue[-1] = entry
 
@@ -145,6 +150,7 @@ class DataItem:
         while len(self.queue) > queue_size:
             del self.queue[0 if discard_oldest else -1]
             if queue_size > 1:
+                self.overflows.values += 1
                 self.queue[0 if discard_oldest else -1].status |= OVERFLOW_BITS
 
     def set_mode(self, mode: int) -> bool:

@@ -14,6 +14,7 @@ from typing import Protocol
 from asyncua import ua
 
 from opcua_bms.ua.services.codes import ObjectIds, standard, status
+from opcua_bms.ua.services.counts import SubscriptionCounts
 from opcua_bms.ua.services.event_item import EventItem
 from opcua_bms.ua.services.ledger import Ledger
 from opcua_bms.ua.services.monitored import DataItem
@@ -83,11 +84,14 @@ class Subscription(Sampler):
         self.queue = queue
         self.parameters = parameters
         self.enabled = enabled
+        self.client_uri = ""
+        """ApplicationUri of the client that it belongs to"""
         self.sequence = 1
         self.unacknowledged = Unacknowledged(host.retransmission_limit, host.unacknowledged)
         self.sent_messages = 0
         self.sent_notifications = 0
-        self.late_cycles = 0
+        self.counts = SubscriptionCounts()
+        self._late = False
         self._host: Host = host
         self._keep_alive = parameters.keep_alive_count  # so that the first cycle sends a message (§5.14.1.2)
         self._lifetime = 0
@@ -102,6 +106,16 @@ class Subscription(Sampler):
     def priority(self) -> int:
         """Relative priority among the subscriptions of a session."""
         return self.parameters.priority
+
+    @property
+    def keep_alive_count(self) -> int:
+        """Publishing cycles since the last message."""
+        return self._keep_alive
+
+    @property
+    def lifetime_count(self) -> int:
+        """Publishing cycles since the client last showed a sign of life."""
+        return self._lifetime
 
     @property
     def interval(self) -> float:
@@ -160,6 +174,7 @@ class Subscription(Sampler):
     def modified(self, parameters: Parameters) -> None:
         """Take revised parameters; counters start anew (§5.14.3)."""
         self.parameters = parameters
+        self.counts.modified += 1
         self.touch()
         self._keep_alive = 0
         self._arm(self.interval)
@@ -167,6 +182,8 @@ class Subscription(Sampler):
     def set_enabled(self, enabled: bool) -> None:
         """SetPublishingMode; keep-alives go on while disabled (§5.14.4)."""
         self.enabled = enabled
+        self.counts.enabled += enabled
+        self.counts.disabled += not enabled
         self.touch()
 
     def touch(self) -> None:
@@ -216,7 +233,8 @@ class Subscription(Sampler):
     def _publish(self) -> None:
         request = self.queue.take()
         if request is None:
-            self.late_cycles += 1
+            self.counts.late += not self._late
+            self._late = True
             self.queue.wait(self.ident, self)
             return
         self.answer(request)
@@ -234,7 +252,7 @@ class Subscription(Sampler):
             self._fill(message)
         self._keep_alive = 0
         self._lifetime = 0
-        self._waited = False
+        self._waited = self._late = False
         more = has_data and self.items.ready()
         result = ua.PublishResult(
             SubscriptionId=self.ident,
@@ -258,6 +276,7 @@ class Subscription(Sampler):
     def _fill(self, message: ua.NotificationMessage) -> None:
         limit = self.parameters.max_notifications
         parts, n = self.items.take_data(limit)
+        self.counts.data_changes += n
         size = 0
         if n:
             body = b"".join([struct.pack("<i", n), *parts, NO_DIAGNOSTICS])
@@ -270,6 +289,7 @@ class Subscription(Sampler):
                 message.NotificationData.append(ua.ExtensionObject(TypeId=_EVENTS, Body=ua.ByteString(body)))
                 size += len(body)
                 n += len(events)
+                self.counts.events += len(events)
         self.sent_notifications += n
         self.unacknowledged.keep(message, size)
         self.sequence = self.sequence + 1 if self.sequence < 0xFFFFFFFF else 1

@@ -16,6 +16,7 @@ from asyncua.ua.status_codes import StatusCodes
 from opcua_bms.ua.services.content_filter import MAX_ELEMENTS
 from opcua_bms.ua.services.diagnostics import Diagnostics
 from opcua_bms.ua.services.event_filter import MAX_SELECT_CLAUSES
+from opcua_bms.ua.services.session_nodes import SessionNodes
 from opcua_bms.ua.space.standard import constant
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class ServerObject:
         self._iserver = iserver
         self._diagnostics = diagnostics
         self._nodes = iserver.aspace
+        self.sessions = SessionNodes(iserver.aspace, diagnostics, lambda: self.diagnostics_enabled)
         self._started = datetime.now(UTC)
         self._state = ua.ServerState.Unknown
         self._reason = ua.LocalizedText()
@@ -52,6 +54,7 @@ class ServerObject:
         self._history_capabilities()
         self._status()
         self._diagnostics_nodes()
+        self.sessions.show()
         self._set(Ids.Server_Auditing, self._iserver.settings.auditing, T.Boolean)
         self._set(Ids.Server_ServerRedundancy_RedundancySupport, ua.RedundancySupport.None_, T.Int32)
         self._set(Ids.Server_UrisVersion, int((self._started - _EPOCH_2000).total_seconds()), T.UInt32)

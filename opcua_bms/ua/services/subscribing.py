@@ -45,6 +45,11 @@ class SubscribingSession(InternalSession):
 
     subscription_service: Subscriptions
 
+    @property
+    def client_uri(self) -> str:
+        """The ApplicationUri that the client gave."""
+        return ""
+
     def owner_key(self) -> Hashable:
         """Equal for sessions of the same user (Part 4 §5.14.7); None for nobody in particular.
 
@@ -176,7 +181,7 @@ class SubscribingProcessor(UaProcessor):
             return
         self._transport.write(self._connection.message_to_binary(data, request_id=seqhdr.RequestId))
 
-    def _take_publish(self, session: SubscribingSession, header: Any, seqhdr: Any, params: Any) -> None:
+    def _take_publish(self, session: Any, header: Any, seqhdr: Any, params: Any) -> None:
         service = session.subscription_service
         results = service.acknowledge(session, params.SubscriptionAcknowledgements)
 
@@ -185,6 +190,7 @@ class SubscribingProcessor(UaProcessor):
             self._send(header, seqhdr, ua.PublishResponse(Parameters=result))
 
         def fail(code: int) -> None:
+            session.failed(ObjectIds.PublishRequest_Encoding_DefaultBinary, code)
             fault = ua.ServiceFault()
             fault.ResponseHeader.ServiceResult = status(code)
             self._send(header, seqhdr, fault)

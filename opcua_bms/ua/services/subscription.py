@@ -196,6 +196,7 @@ class Subscriptions(ItemServices, SubscriptionService):
         made = Subscription(
             ident, session.session_id, session.owner_key(), queue, revised, bool(params.PublishingEnabled), self
         )
+        made.client_uri = session.client_uri
         self.subscriptions[ident] = made
         self._by_session.setdefault(session.session_id, {})[ident] = made
         return ua.CreateSubscriptionResult(ident, revised.interval_ms, revised.lifetime_count, revised.keep_alive_count)
@@ -294,12 +295,17 @@ class Subscriptions(ItemServices, SubscriptionService):
         found = self.subscriptions.get(ident)
         if found is None:
             return ua.TransferResult(StatusCode=status(StatusCodes.BadSubscriptionIdInvalid))
+        found.counts.transfers += 1
         if found.session_id != session.session_id:
             if found.owner is None or found.owner != session.owner_key():
                 return ua.TransferResult(StatusCode=status(StatusCodes.BadUserAccessDenied))
             if len(self.of_session(session.session_id)) >= self._iserver.limits.subscriptions_per_session:
                 return ua.TransferResult(StatusCode=status(StatusCodes.BadTooManySubscriptions))
             old_session, old_queue = found.session_id, found.queue
+            same = session.client_uri == found.client_uri
+            found.counts.to_same_client += same
+            found.counts.to_other_client += not same
+            found.client_uri = session.client_uri
             self._leave(found)
             self._by_session.setdefault(session.session_id, {})[ident] = found
             found.move(session.session_id, session.owner_key(), self.queue_of(session))
@@ -331,9 +337,12 @@ class Subscriptions(ItemServices, SubscriptionService):
 
     def resend_message(self, session: SubscribingSession, params: Any) -> ua.NotificationMessage:
         """Republish (Part 4 §5.14.6)."""
-        message = self.need(session, params.SubscriptionId).unacknowledged.get(params.RetransmitSequenceNumber)
+        subscription = self.need(session, params.SubscriptionId)
+        subscription.counts.republish_requests += 1
+        message = subscription.unacknowledged.get(params.RetransmitSequenceNumber)
         if message is None:
             raise ServiceError(StatusCodes.BadMessageNotAvailable)
+        subscription.counts.republished += 1
         return message
 
     # events

@@ -21,6 +21,8 @@ class Unacknowledged:
         self._ledger = ledger
         self._messages: OrderedDict[int, tuple[ua.NotificationMessage, int]] = OrderedDict()
         self._bytes = 0
+        self.discarded = 0
+        """messages that went before they were acknowledged"""
 
     def __len__(self) -> int:
         return len(self._messages)
@@ -38,6 +40,7 @@ class Unacknowledged:
         ):
             _, (_, dropped) = self._messages.popitem(last=False)
             self._count(-dropped)
+            self.discarded += 1
 
     def acknowledge(self, sequence: int) -> int:
         """Drop a received message; the code of the acknowledgement."""

@@ -24,6 +24,7 @@ class VectorQueues(VectorTable):
         while self.pending[row] > queue_size:
             self._drop_first(one, self.batches if discard_oldest else self.batches[::-1], flag=True)
             self.pending[row] -= 1
+            self.overflows.values += queue_size > 1
         self.sweep()
         self._stale = True
 
@@ -32,6 +33,7 @@ class VectorQueues(VectorTable):
         full = self.pending[rows] >= self.queue_size[rows]
         if full.any():
             victims = rows[full]
+            self.overflows.values += int(np.count_nonzero(self.queue_size[victims] > 1))
             self._discard(victims)
             newest = ~self.discard_oldest[victims] & (self.queue_size[victims] > 1)
             if newest.any():

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from opcua_bms.ua.services.counts import Overflows
+
 DISABLED, SAMPLING, REPORTING = 0, 1, 2
 Rows = npt.NDArray[np.intp]
 Mask = npt.NDArray[np.bool_]
@@ -107,6 +109,7 @@ class VectorTable:
 
     def __init__(self, bits: bool) -> None:
         self.bits = bits
+        self.overflows = Overflows()
         self.n = 0
         self.row_of: dict[int, int] = {}
         self.batches: list[Batch] = []

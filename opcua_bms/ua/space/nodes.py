@@ -12,6 +12,7 @@ from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.status_codes import StatusCodes
 
 if TYPE_CHECKING:
+    from opcua_bms.ua.services.session_nodes import SessionNodes
     from opcua_bms.ua.space.instances import InstanceSpace
 
 
@@ -56,9 +57,12 @@ class NodeTable(dict[ua.NodeId, NodeData]):
     """Real nodes by id; asked for a node of the instances, makes it. Iteration and length know real nodes only."""
 
     instances: InstanceSpace | None = None
+    sessions: SessionNodes | None = None
 
     def __missing__(self, node_id: ua.NodeId) -> NodeData:
         node = self.instances.node(node_id) if self.instances is not None else None
+        if node is None and self.sessions is not None:
+            node = self.sessions.node(node_id)
         if node is None:
             raise KeyError(node_id)
         return node
@@ -71,8 +75,11 @@ class NodeTable(dict[ua.NodeId, NodeData]):
             return default
 
     def __contains__(self, node_id: object) -> bool:
-        return super().__contains__(node_id) or (
-            self.instances is not None and isinstance(node_id, ua.NodeId) and node_id in self.instances
+        if super().__contains__(node_id):
+            return True
+        return isinstance(node_id, ua.NodeId) and (
+            (self.instances is not None and node_id in self.instances)
+            or (self.sessions is not None and self.sessions.find(node_id) is not None)
         )
 
 
@@ -88,6 +95,15 @@ class AddressSpace(BaseAddressSpace):
         self._nodes.instances = instances
         for source, reference in instances.references_from_real_nodes():
             self._nodes[source].references.append(reference)
+
+    @property
+    def sessions(self) -> SessionNodes | None:
+        """The nodes of sessions."""
+        return self._nodes.sessions
+
+    @sessions.setter
+    def sessions(self, nodes: SessionNodes) -> None:
+        self._nodes.sessions = nodes
 
     @property
     def instances(self) -> InstanceSpace | None:

@@ -36,6 +36,7 @@ async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Served
     assert gate.users is not None
     assert gate.store is not None
     gate.store.add("trusted", APPLICATION.certificate)
+    gate.users.add("sam", PASSWORD, [Role.SECURITY_ADMIN])
     for name in ("olga", "otto", "rita"):
         gate.users.add(name, PASSWORD, [Role.OPERATOR])
     settings = ServerSettings(endpoint_url="opc.tcp://127.0.0.1:0/", application_uri=SERVER_URI, gate=gate)
@@ -114,6 +115,34 @@ async def test_monitored_items_follow_the_user(site: Served) -> None:
         assert all(codes(again[k])[0] == 0 for k in (1, 2, 3, 4))
     finally:
         await client.client.disconnect()
+
+
+async def test_who_is_who_is_for_security_administrators(site: Served) -> None:
+    """Part 5 §6.3.5: operators see that there are sessions, not who is behind them."""
+    server, _ = site
+    operator, admin = await login(server, "olga"), await login(server, "sam")
+    try:
+        session = next(s for s in server.iserver.sessions if s.user.name == "olga")
+        guid = session.session_id.Identifier
+        seen: dict[str, list[int]] = {}
+        for name in ("SessionDiagnostics.ReadCount", "SessionSecurityDiagnostics", "CurrentRoleIds"):
+            for client in (operator, admin):
+                node = ua.NodeId(f"{guid}/{name}", 1)
+                asked = ua.ReadParameters(0.0, ua.TimestampsToReturn.Both, [ua.ReadValueId(node, 13)])
+                (result,) = (await client.request(ua.ReadRequest(Parameters=asked))).Results
+                seen.setdefault(name, []).append(result.StatusCode.value)
+        refused = [StatusCodes.BadUserAccessDenied, 0]
+        assert seen == {
+            "SessionDiagnostics.ReadCount": [0, 0],
+            "SessionSecurityDiagnostics": refused,
+            "CurrentRoleIds": refused,
+        }
+        told = server.iserver.diagnostics.security_of(session)
+        assert (told.ClientUserIdOfSession, told.AuthenticationMechanism) == ("olga", "UserName")
+        assert server.iserver.diagnostics.of_session(session).UnauthorizedRequestCount == 0
+    finally:
+        await operator.client.disconnect()
+        await admin.client.disconnect()
 
 
 async def test_continuation_points_follow_the_user(site: Served) -> None:
