@@ -27,7 +27,6 @@ MOST_ROWS = 1000
 MOST_LINES = 1_000_000
 """in one file: the journal keeps no more by default"""
 _MOST_READERS = 2
-_WAIT_S = 10.0
 _COLUMNS = (
     "time", "what", "place", "source", "label", "message", "value", "limit", "unit", "severity",
     "active", "acknowledged", "confirmed", "latched", "shelved", "suppressed", "user", "comment", "condition", "branch",
@@ -51,8 +50,8 @@ class _Wanted:
 class PastApi:
     """Reads at most a few pages at a time. A journal that does not answer keeps nobody waiting for long."""
 
-    def __init__(self, site: Site, journal: Journal | None, clock: Clock) -> None:
-        self._site, self._journal, self._clock = site, journal, clock
+    def __init__(self, site: Site, journal: Journal | None, clock: Clock, wait_s: float = 10.0) -> None:
+        self._site, self._journal, self._clock, self._wait_s = site, journal, clock, wait_s
         self._turn = asyncio.Semaphore(_MOST_READERS)
         self._filing = asyncio.Semaphore(1)
 
@@ -111,8 +110,11 @@ class PastApi:
                 found = await self._page(journal, wanted, found[-1].sequence, MOST_ROWS)
 
     async def _page(self, journal: Journal, wanted: _Wanted, after: int | None, limit: int) -> Sequence[Recorded]:
-        async with asyncio.timeout(_WAIT_S), self._turn:
-            return await journal.transitions(
+        """TimeoutError: not in time. A question that nobody waits for any more keeps its turn until it is answered."""
+        async with asyncio.timeout(self._wait_s):
+            await self._turn.acquire()
+        asked = asyncio.ensure_future(
+            journal.transitions(
                 wanted.start_ns,
                 wanted.end_ns,
                 sources=wanted.sources,
@@ -122,6 +124,15 @@ class PastApi:
                 limit=limit,
                 newest_first=True,
             )
+        )
+        asked.add_done_callback(self._answered)
+        async with asyncio.timeout(self._wait_s):
+            return await asyncio.shield(asked)
+
+    def _answered(self, asked: asyncio.Future[Sequence[Recorded]]) -> None:
+        self._turn.release()
+        if not asked.cancelled():
+            asked.exception()  # whoever still waits gets it
 
     def _wanted(self, request: Request) -> _Wanted:
         query = request.query_params

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 from collections.abc import Sequence
@@ -10,12 +11,15 @@ from typing import Any
 
 import httpx
 from alarm_plant import Plant
+from starlette.applications import Starlette
+from starlette.routing import Route
 from web_rig import Web
 
 from opcua_bms.errors import StorageError
 from opcua_bms.journal import MemoryJournal
 from opcua_bms.model.alarm import Command, Transition
 from opcua_bms.model.journal import Recorded
+from opcua_bms.web.past_api import PastApi
 
 CELL = "BMS.Stack1.Cluster02.Alarms.CellVoltage"
 FAULT = "BMS.Stack1.Cluster01.Alarms.FaultWordBit00"
@@ -104,6 +108,35 @@ async def test_the_file_has_every_line_and_no_formula() -> None:
         assert (one["place"], one["value"], one["limit"], one["unit"]) == ("Cluster02 Pack02 Cell05", "3.7", "3.6", "V")
         assert (one["active"], one["acknowledged"], one["user"]) == ("true", "true", "ops")
         assert one["time"].endswith("Z")
+
+
+class _Slow(MemoryJournal):
+    """Answers when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go, self.asked = asyncio.Event(), 0
+
+    async def transitions(self, *_: object, **__: object) -> Sequence[Recorded]:
+        self.asked += 1
+        await self.go.wait()
+        return []
+
+
+async def test_few_questions_at_a_time_however_many_ask() -> None:
+    """Who asks for years over and over fills no queue before the journal; a question keeps its turn till the answer."""
+    web, journal = Web(), _Slow()
+    past = PastApi(web.site, journal, web.clock, wait_s=0.05)
+    transport = httpx.ASGITransport(Starlette(routes=[Route("/past", past.get)]))
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+        for _ in range(2):
+            answers = await asyncio.gather(*(client.get("/past") for _ in range(5)))
+            assert {answer.status_code for answer in answers} == {503}
+        assert journal.asked == 2
+        journal.go.set()
+        async with asyncio.timeout(20):
+            while (await client.get("/past")).status_code != 200:  # noqa: ASYNC110 - asked again, as a browser would
+                await asyncio.sleep(0.01)
 
 
 class _Refusing(MemoryJournal):
