@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import re
 import shlex
@@ -14,14 +15,19 @@ from asyncua import ua
 from asyncua.client.client import Client
 from asyncua.crypto.uacrypto import CertProperties
 from asyncua.ua.attribute_ids import AttributeIds
+from asyncua.ua.object_ids import ObjectIds
+from asyncua.ua.status_codes import StatusCodes
+from asyncua.ua.ua_binary import struct_from_binary
 from asyncua.ua.uaerrors import UaStatusCodeError
 from certificate_forge import Forged, forge
 from cryptography.hazmat.primitives.serialization import Encoding
 from program import Program, free_port
 from register_device import RegisterDevice
 
+from opcua_bms.ua.security.pki import PkiStore
 from opcua_bms.ua.security.roles import Role
 from opcua_bms.ua.security.settings import ChannelPolicy
+from opcua_bms.ua.security.users import UserDatabase
 
 pytestmark = pytest.mark.integration
 
@@ -30,7 +36,9 @@ PASSWORD = "a password of this test"  # noqa: S105 - of the users of this test
 POLICY = ChannelPolicy.AES256_SHA256_RSA_PSS
 PANEL = forge("panel", uri="urn:test:panel")
 STATION = forge("station", uri="urn:test:station")
+DESK = forge("desk", uri="urn:test:desk")
 PERSON = forge("person")
+URIS = {"station": "urn:test:station", "panel": "urn:test:panel", "desk": "urn:test:desk"}
 DIAGNOSTICS_FLAG = ua.NodeId(ua.Int32(2294))
 """ServerDiagnostics.EnabledFlag: a variable that can be written at all"""
 APPLICATIONS = """
@@ -61,6 +69,10 @@ async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Progra
     ):
         code, _, err = await program.run(*shlex.split(line))
         assert code == 0, (line, err)
+    users = UserDatabase(folder / "users.json")
+    users.add("anna", PASSWORD, [Role.ENGINEER])
+    users.add("sara", PASSWORD, [Role.SECURITY_ADMIN])
+    PkiStore(folder / "pki").add("trusted", DESK.certificate)
     toml = folder / "site.toml"
     toml.write_text(toml.read_text() + APPLICATIONS + "\n[web]\nenabled = false\n" * ("[web]" not in toml.read_text()))
     try:
@@ -77,7 +89,8 @@ async def client_of(site: Program, application: Forged, name: str | None, person
     url = site.ready.split()[0]
     client = Client(url, timeout=30)
     certificate = (site.state / "pki/own/certs/server.der").read_bytes()
-    client.application_uri = "urn:test:station" if application is STATION else "urn:test:panel"
+    (name_of_application,) = application.certificate.subject
+    client.application_uri = URIS[str(name_of_application.value)]
     await client.set_security(
         POLICY.value,
         CertProperties(application.der, "der"),
@@ -124,8 +137,8 @@ async def test_rights_are_told_true_for_each_session(site: Program) -> None:
     for application, name, person, writes in (
         (STATION, "otto", None, True),
         (STATION, None, PERSON, True),
-        (PANEL, "otto", None, False),
-        (PANEL, "olga", None, True),
+        (DESK, "otto", None, False),
+        (DESK, "olga", None, True),
     ):
         async with await client_of(site, application, name, person) as client:
             level = await rights(client, AttributeIds.UserAccessLevel)
@@ -139,6 +152,142 @@ async def test_rights_are_told_true_for_each_session(site: Program) -> None:
             else:
                 with pytest.raises(UaStatusCodeError):
                     await node.write_value(ua.DataValue(ua.Variant(True)))
+
+
+def node(identifier: Any, namespace: int = 0) -> ua.NodeId:
+    """A NodeId of plain Python values."""
+    return ua.NodeId(identifier, ua.Int16(namespace))
+
+
+LEVEL = node("BMS.BusVoltage", 3)
+CONDITION = node("BMS.Alarms.AlarmWordBit03", 3)
+HIDDEN = node("Security.CertificateDaysLeft", 1)
+ACKNOWLEDGE, ENABLE, TRUST_LIST, OPEN = node(9111), node(9027), node(12642), node(12647)
+CONDITION_TYPE, REFRESH, SERVER = node(2782), node(3875), node(2253)
+ROLES: dict[str, dict[str, bool]] = {
+    user: {"write": w, "acknowledge": w, "enable": e, "history": h, "security": s}
+    for user, w, e, h, s in (
+        ("otto", False, False, True, False),
+        ("olga", True, False, True, False),
+        ("anna", True, True, True, False),
+        ("sara", False, False, False, True),
+    )
+}
+"""Observer, Operator, Engineer, SecurityAdmin: what each may do"""
+
+
+async def sent(client: Client, request: Any) -> Any:
+    """The response to a request."""
+    assert client.uaclient.protocol is not None
+    data = await client.uaclient.protocol.send_request(request, 20.0)
+    return struct_from_binary(getattr(ua, type(request).__name__.replace("Request", "Response")), data)
+
+
+async def attribute(client: Client, place: ua.NodeId, which: AttributeIds) -> Any:
+    """One attribute, whatever its status."""
+    (found,) = await client.uaclient.read_attributes([place], which)
+    return found
+
+
+async def call(client: Client, place: ua.NodeId, method: ua.NodeId, *arguments: ua.Variant) -> int:
+    """The code of a call."""
+    request = ua.CallRequest()
+    request.Parameters.MethodsToCall = [ua.CallMethodRequest(place, method, list(arguments))]
+    return int((await sent(client, request)).Results[0].StatusCode.value)
+
+
+async def monitor(client: Client, subscription: int, place: ua.NodeId, chosen: ua.EventFilter | None = None) -> int:
+    """The code of CreateMonitoredItems."""
+    request = ua.CreateMonitoredItemsRequest()
+    request.Parameters.SubscriptionId = ua.UInt32(subscription)
+    item = ua.MonitoredItemCreateRequest()
+    item.ItemToMonitor.NodeId = place
+    item.ItemToMonitor.AttributeId = AttributeIds.EventNotifier if chosen is not None else AttributeIds.Value
+    item.MonitoringMode = ua.MonitoringMode.Reporting
+    item.RequestedParameters.QueueSize = ua.UInt32(1000)
+    item.RequestedParameters.Filter = chosen
+    request.Parameters.ItemsToCreate = [item]
+    return int((await sent(client, request)).Results[0].StatusCode.value)
+
+
+def types_of_events() -> ua.EventFilter:
+    """EventType of every event."""
+    operand = ua.SimpleAttributeOperand()
+    operand.TypeDefinitionId = node(2041)
+    operand.AttributeId = ua.UInt32(AttributeIds.Value)
+    operand.BrowsePath = [ua.QualifiedName("EventType")]
+    chosen = ua.EventFilter()
+    chosen.SelectClauses = [operand]
+    return chosen
+
+
+async def event_types(client: Client, until: ua.NodeId) -> set[ua.NodeId]:
+    """Publish until an event of a type comes; all types on the way."""
+    found: set[ua.NodeId] = set()
+    while until not in found:
+        message = (await sent(client, ua.PublishRequest())).Parameters.NotificationMessage
+        for part in message.NotificationData or ():
+            found |= {event.EventFields[0].Value for event in getattr(part, "Events", ())}
+    return found
+
+
+@pytest.mark.parametrize("user", ROLES)
+async def test_each_role_in_each_service(site: Program, user: str) -> None:
+    """Read, Write, Browse, Call, HistoryRead, monitored values and events: as the role says, and as attributes tell."""
+    may = ROLES[user]
+    denied = (StatusCodes.BadUserAccessDenied, StatusCodes.BadNodeIdUnknown)
+    async with await client_of(site, DESK, user) as client:
+        assert (await attribute(client, LEVEL, AttributeIds.Value)).StatusCode.value not in denied
+        shown = (await attribute(client, HIDDEN, AttributeIds.Value)).StatusCode.value
+        assert (shown not in denied) is may["security"]
+
+        level = (await attribute(client, DIAGNOSTICS_FLAG, AttributeIds.UserAccessLevel)).Value.Value
+        (written,) = await client.uaclient.write_attributes(
+            [DIAGNOSTICS_FLAG], [ua.DataValue(ua.Variant(True))], AttributeIds.Value
+        )
+        assert bool(level & 2) is may["write"]
+        assert written.is_good() is may["write"]
+        assert written.is_good() or written.value == StatusCodes.BadUserAccessDenied
+
+        for place, method, allowed, arguments in (
+            (CONDITION, ACKNOWLEDGE, may["acknowledge"], (ua.Variant(b"x" * 16), ua.Variant(ua.LocalizedText("")))),
+            (CONDITION, ENABLE, may["enable"], ()),
+            (TRUST_LIST, OPEN, may["security"], (ua.Variant(1, ua.VariantType.Byte),)),
+            (CONDITION_TYPE, REFRESH, True, (ua.Variant(1, ua.VariantType.UInt32),)),
+        ):
+            told = (await attribute(client, method, AttributeIds.UserExecutable)).Value
+            assert bool(told is not None and told.Value) is allowed, method  # none for who may not see it
+            assert (await call(client, place, method, *arguments) not in denied) is allowed, method
+
+        history = ua.HistoryReadRequest()
+        details = ua.ReadRawModifiedDetails()
+        details.StartTime, details.NumValuesPerNode = datetime.datetime.now(datetime.UTC), ua.UInt32(1)
+        history.Parameters.HistoryReadDetails = details
+        history.Parameters.NodesToRead = [ua.HistoryReadValueId(NodeId=LEVEL)]
+        (read,) = (await sent(client, history)).Results
+        assert (read.StatusCode.value != StatusCodes.BadUserAccessDenied) is may["history"], read
+        told = (await attribute(client, LEVEL, AttributeIds.UserAccessLevel)).Value.Value
+        assert bool(told & 4) is may["history"]
+
+        children = await client.get_node(TRUST_LIST).get_children()
+        assert (OPEN in {child.nodeid for child in children}) is may["security"]
+        mine = (await attribute(client, LEVEL, AttributeIds.UserRolePermissions)).Value.Value
+        assert {p.RoleId for p in mine} <= {role.node_id for role in Role}
+
+        created = ua.CreateSubscriptionRequest()
+        created.Parameters.RequestedPublishingInterval = ua.Double(100.0)
+        created.Parameters.RequestedLifetimeCount = ua.UInt32(1000)
+        created.Parameters.RequestedMaxKeepAliveCount = ua.UInt32(100)
+        created.Parameters.PublishingEnabled = True
+        number = (await sent(client, created)).Parameters.SubscriptionId
+        assert await monitor(client, number, LEVEL) == 0
+        assert (await monitor(client, number, HIDDEN) not in denied) is may["security"]
+        assert await monitor(client, number, SERVER, types_of_events()) == 0
+        async with await client_of(site, DESK, "olga") as other:  # what is recorded for security administrators
+            await other.get_node(DIAGNOSTICS_FLAG).write_value(ua.DataValue(ua.Variant(True)))
+        assert await call(client, CONDITION_TYPE, REFRESH, ua.Variant(number, ua.VariantType.UInt32)) == 0
+        kinds = await event_types(client, until=node(ObjectIds.RefreshEndEventType))
+        assert (node(ObjectIds.AuditWriteUpdateEventType) in kinds) is may["security"]
 
 
 async def test_audit_file_and_log_hold_no_secret(site: Program) -> None:
