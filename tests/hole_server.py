@@ -146,13 +146,13 @@ async def ours(folder: Path, watch: Watch, stack: AsyncExitStack) -> tuple[int, 
             made.store.add("trusted", x509.load_der_x509_certificate(path.read_bytes()))
         for path in (folder / "crl").iterdir():
             (made.store.root / "trusted/crl" / path.name).write_bytes(path.read_bytes())
-        made.users = made.authenticator.users = Watched(folder / name / "users.json")
+        made.users = made.authenticator.users = made.authenticator.desk.users = Watched(folder / name / "users.json")
         for user in USERS:
             made.users.add(user, PASSWORD, [Role.OPERATOR])
         person = x509.load_der_x509_certificate((folder / "person.der").read_bytes())
         made.user_store.add("trusted", person)
         made.users.bind_certificate("olga", person)
-        made.authenticator.throttle = LoginThrottle(first_s=60.0)  # no race with the wait of a second
+        made.authenticator.desk.throttle = LoginThrottle(first_s=60.0)  # no race with the wait of a second
         return made
 
     closed = SecuritySettings()

@@ -7,6 +7,7 @@ import hmac
 import secrets
 
 from opcua_bms.clock import Clock
+from opcua_bms.ua.security.desk import REFUSAL_S, PasswordDesk
 from opcua_bms.ua.security.roles import ALARM_ROLES
 from opcua_bms.ua.security.throttle import LoginThrottle
 from opcua_bms.ua.security.users import UserDatabase, UserRecord
@@ -14,25 +15,16 @@ from opcua_bms.web.needs import Person, Refused
 
 
 class FileLogins:
-    """The user file; password hashes are worked out in a thread, one at a time (each takes 0.2 s and 16 MiB)."""
+    """The user file."""
 
-    def __init__(self, users: UserDatabase, clock: Clock) -> None:
-        self._users, self._clock = users, clock
-        self._throttle = LoginThrottle()
-        self._turn = asyncio.Semaphore(1)
+    def __init__(self, users: UserDatabase, clock: Clock, *, refusal_s: float = REFUSAL_S) -> None:
+        self._users = users
+        self._desk = PasswordDesk(users, clock, refusal_s=refusal_s)
 
     async def login(self, name: str, password: str, address: str) -> Person | Refused:
         """Look at a password (web.needs.Logins)."""
-        wait_s = self._throttle.wait(name, address, self._clock.monotonic())
-        if wait_s > 0:
-            return Refused(wait_s)
-        async with self._turn:
-            record = await asyncio.to_thread(self._users.verify, name, password)
-        if record is None:
-            self._throttle.failed(name, address, self._clock.monotonic())
-            return Refused()
-        self._throttle.succeeded(name, address)
-        return _person(record)
+        found = await self._desk.look(name, password, address)
+        return _person(found) if isinstance(found, UserRecord) else Refused(found)
 
     async def person(self, name: str) -> Person | None:
         """The user as the file has it now."""

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import datetime
 import hmac
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from opcua_bms.clock import Clock
 from opcua_bms.errors import OpcuaBmsError
 from opcua_bms.ua.security.certificates import thumbprint
+from opcua_bms.ua.security.desk import PasswordDesk
 from opcua_bms.ua.security.hints import certificate_hint
 from opcua_bms.ua.security.incidents import Incidents
 from opcua_bms.ua.security.passwords import MOST_BYTES
@@ -31,10 +31,6 @@ from opcua_bms.ua.security.throttle import LoginThrottle
 from opcua_bms.ua.security.users import UserDatabase, UserRecord, fingerprint
 from opcua_bms.ua.security.validation import CertificateRejectedError, parse_chain, validate_user
 
-REFUSAL_S = 0.5
-"""A refused login is answered this long after it came, whatever the reason: names cannot be told by time."""
-_MOST_WAITING = 8
-_MOST_PAIRS = 256
 _NOBODY = TrustLists((), (), (), ())
 
 
@@ -52,7 +48,7 @@ class Challenge:
 
 
 class Authenticator:
-    """Turns an identity token into a user or a StatusCode; passwords are hashed one at a time, off the event loop."""
+    """Turns an identity token into a user or a StatusCode."""
 
     def __init__(
         self,
@@ -66,14 +62,17 @@ class Authenticator:
         self.settings = settings
         self.users = users
         self.user_store = user_store
-        self.throttle = throttle or LoginThrottle()
+        self.desk = PasswordDesk(users, clock, throttle)
         self._clock = clock
         self._incidents = incidents
-        self._hashing = asyncio.Lock()
-        self._turns: dict[tuple[str, str], tuple[asyncio.Lock, int]] = {}
+
+    @property
+    def throttle(self) -> LoginThrottle:
+        """What slows guessing down."""
+        return self.desk.throttle
 
     async def authenticate(self, token: Any, signature: ua.SignatureData | None, challenge: Challenge) -> RemoteUser:
-        """The user behind a token; raises ServiceError. A wrong password is answered after REFUSAL_S."""
+        """The user behind a token; raises ServiceError."""
         if token is None or (isinstance(token, ua.ExtensionObject) and token.TypeId.is_null()):
             token = ua.AnonymousIdentityToken()
         if isinstance(token, ua.AnonymousIdentityToken):
@@ -133,51 +132,19 @@ class Authenticator:
         name = token.UserName
         if not isinstance(name, str) or not 0 < len(name) <= 128:
             raise ServiceError(StatusCodes.BadIdentityTokenInvalid)
-        started = self._clock.monotonic()
-        pair = (name, challenge.address)
         password = open_secret(token, policy.policy_uri, challenge)
-        reason, hint = "too many wrong passwords", "wait up to a minute"
-        async with self._turn(pair) as admitted:
-            if admitted and self.throttle.wait(*pair, self._clock.monotonic()) == 0:
-                record = await self._verify(name, password)
-                if record is not None:
-                    self.throttle.succeeded(*pair)
-                    return self._known(record, challenge.application_uri)
-                self.throttle.failed(*pair, self._clock.monotonic())
-                reason, hint = "unknown user or wrong password", self.settings.login_hint(name)
-        self._incidents.report("login_refused", challenge.address, name, user=name, reason=reason, hint=hint)
-        await asyncio.sleep(max(0.0, REFUSAL_S - (self._clock.monotonic() - started)))
-        raise ServiceError(StatusCodes.BadUserAccessDenied)
-
-    @contextlib.asynccontextmanager
-    async def _turn(self, pair: tuple[str, str]) -> AsyncIterator[bool]:
-        """One attempt of a pair at a time, so that many connections do not guess in parallel; False: too many wait."""
-        lock, waiting = self._turns.get(pair, (asyncio.Lock(), 0))
-        if waiting >= _MOST_WAITING or (not waiting and len(self._turns) >= _MOST_PAIRS):
-            yield False
-            return
-        self._turns[pair] = (lock, waiting + 1)
         try:
-            async with lock:
-                yield True
-        finally:
-            left = self._turns[pair][1] - 1
-            if left:
-                self._turns[pair] = (lock, left)
-            else:
-                del self._turns[pair]
-
-    async def _verify(self, name: str, password: str) -> UserRecord | None:
-        if self.users is None:
-            return None
-        try:
-            if await asyncio.to_thread(self.users.find, name) is None:
-                return None
-            async with self._hashing:
-                return await asyncio.to_thread(self.users.verify, name, password)
+            found = await self.desk.look(name, password, challenge.address)
         except (OpcuaBmsError, ValueError) as error:  # the user file is broken: nobody enters, and it is told
             self._incidents.report("user_file_unusable", "local", reason=error)
-            return None
+            raise ServiceError(StatusCodes.BadUserAccessDenied) from None
+        if isinstance(found, UserRecord):
+            return self._known(found, challenge.application_uri)
+        reason, hint = "unknown user or wrong password", self.settings.login_hint(name)
+        if found:
+            reason, hint = "too many wrong passwords", "wait up to a minute"
+        self._incidents.report("login_refused", challenge.address, name, user=name, reason=reason, hint=hint)
+        raise ServiceError(StatusCodes.BadUserAccessDenied)
 
     async def _certificate(
         self, token: ua.X509IdentityToken, signature: ua.SignatureData | None, challenge: Challenge

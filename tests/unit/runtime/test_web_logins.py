@@ -63,7 +63,7 @@ async def test_guessing_waits_per_user_and_address(tmp_path: Path, kind: str) ->
     users = UserDatabase(tmp_path / "users.json")
     users.add("operator", "a-long-password", [Role.OPERATOR])
     demo = DemoLogin(clock)
-    logins = demo if kind == "demo" else FileLogins(users, clock)
+    logins = demo if kind == "demo" else FileLogins(users, clock, refusal_s=0.0)
     right = demo.password if kind == "demo" else "a-long-password"
     for _ in range(3):
         assert await logins.login("operator", "wrong", "192.0.2.1") == Refused()
