@@ -164,13 +164,15 @@ class EnergyShare(Pair):
 
 
 SAMPLES_PER_WINDOW = 12
+HOLE = 60
+"""a hole of a window's so-manieth part, or of three scans, is bridged"""
 
 
 class ChargeDrift(Pair):
     """State of charge, and what it should be by the charge (or energy) that flowed since the start of a window.
 
-    Remembers (s, flow, integral in A·h or kW·h, samples of (s, integral, state of charge) over one window). A reading
-    that is not good, or a hole of a quarter of the window, starts anew: nobody knows what flowed meanwhile.
+    Remembers (s and flow of the last good reading, integral in A·h or kW·h, samples of (s, integral, state of charge)
+    over one window). A short hole is bridged; after a longer one it starts anew: nobody knows what flowed meanwhile.
     """
 
     unit = "%"
@@ -193,18 +195,21 @@ class ChargeDrift(Pair):
         soc, known = self.column(scan.image, f"{self._scope}.state_of_charge")
         capacity, sized = self._capacity(scan.image)
         good = flows & known & sized
-        last_s, before, integral, samples = memory or (scan.now_s, flow, np.zeros(self.size), ())
+        last_s, before, integral, samples = memory or (np.full(self.size, scan.now_s), flow, np.zeros(self.size), ())
         elapsed_s = scan.now_s - last_s
-        broken = ~good if elapsed_s <= self._window_s / 4 else np.ones(self.size, bool)
-        mean = (np.where(good, flow, 0.0) + np.where(np.isfinite(before), before, 0.0)) / 2
-        integral = integral + mean * (elapsed_s / 3600.0)
+        longest_s = max(self._window_s / HOLE, 3.0 * scan.image.scan.period_s)
+        broken = good & (elapsed_s > longest_s)
+        mean = (flow + np.where(np.isfinite(before), before, flow)) / 2
+        integral = integral + np.where(good & ~broken, mean * (elapsed_s / 3600.0), 0.0)
         if broken.any():
             samples = tuple((s, np.where(broken, np.nan, then), was) for s, then, was in samples)
-        if not samples or scan.now_s - samples[-1][0] >= self._window_s / SAMPLES_PER_WINDOW - 1e-6 or broken.any():
+        anchored = np.logical_or.reduce([np.isfinite(then) for _, then, _ in samples]) if samples else np.zeros(1, bool)
+        due = not samples or scan.now_s - samples[-1][0] >= self._window_s / SAMPLES_PER_WINDOW - 1e-6
+        if due or (good & ~anchored).any():
             samples = (*samples, (scan.now_s, np.where(good, integral, np.nan), soc))
         while len(samples) > 1 and scan.now_s - samples[1][0] >= self._window_s - 1e-6:
             samples = samples[1:]
-        memory = (scan.now_s, np.where(good, flow, 0.0), integral, samples)
+        memory = (np.where(good, scan.now_s, last_s), np.where(good, flow, before), integral, samples)
         expected = self._expected(memory, capacity)
         x = np.abs(soc - expected)
         return Reading(np.where(good, x, np.nan), good & np.isfinite(x), None, memory)

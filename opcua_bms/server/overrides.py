@@ -86,6 +86,7 @@ def _method(method: MethodDeclaration, names: Names, started_ns: int) -> Iterato
                 type_definition=standard(ObjectIds.PropertyType),
                 reference_type=HAS_PROPERTY,
                 display_name=name,
+                description=f"What {method.name} {'takes' if arguments is method.inputs else 'gives'}.",
                 data_type=standard(ObjectIds.Argument),
                 value_rank=1,
                 value=Constant(value),

@@ -26,6 +26,7 @@ CLASSES = {
     "UAObjectType": ua.NodeClass.ObjectType,
     "UAVariableType": ua.NodeClass.VariableType,
     "UADataType": ua.NodeClass.DataType,
+    "UAMethod": ua.NodeClass.Method,
 }
 
 
@@ -99,8 +100,12 @@ def declared_field(field: ET.Element) -> Any:
     tag, text = field.tag.rpartition("}")[2], field.text or ""
     if tag in ("Low", "High"):
         return float(text)
-    if tag == "UnitId":
+    if tag in ("UnitId", "ValueRank"):
         return int(text)
+    if tag == "DataType":
+        return field.findtext("t:Identifier", "", NS)
+    if tag == "ArrayDimensions":
+        return [int(item.text or "") for item in field]
     return field.findtext("t:Text", "", NS) if len(field) else text
 
 
@@ -115,6 +120,11 @@ def plain(value: Any) -> Any:
     if type(value).__name__ == "EUInformation":
         names = ("NamespaceUri", "UnitId", "DisplayName", "Description")
         return {name: plain(getattr(value, name)) for name in names}
+    if type(value).__name__ == "Argument":
+        fields = ("Name", "DataType", "ValueRank", "ArrayDimensions", "Description")
+        return {name: plain(getattr(value, name)) for name in fields}
+    if isinstance(value, ua.NodeId):
+        return value.to_string()
     if isinstance(value, datetime):
         return value.replace(tzinfo=UTC)
     return value if not isinstance(value, int) or isinstance(value, bool) else int(value)

@@ -178,11 +178,25 @@ def test_a_hole_in_the_readings_starts_the_balance_anew() -> None:
         one.scan()
     one.quality(0, Quality.NO_COMMUNICATION)
     one.image.values[one.layout["cluster.state_of_charge"].start] -= 20.0
-    one.scans(5)
+    one.scans(70)
     one.quality(0, Quality.GOOD)
     for _ in range(60):
         flow(one)
         assert [id_ for id_, what in one.scan() if "ChargeDrift" in id_ and what is What.RAISED] == []
+
+
+def test_a_missed_scan_does_not_forget_an_hour() -> None:
+    """One lost answer a minute is normal: if each began anew, a gauge that hangs would never be found."""
+    hangs = plant()
+    found = []
+    for second in range(600):
+        flow(hangs)
+        hangs.set("cluster.state_of_charge", 50.0, 1)
+        if second % 20 < 3:
+            hangs.quality(1, Quality.LAST_USABLE)
+        found += [id_ for id_, what in hangs.scan() if what is What.RAISED]
+        hangs.quality(1, Quality.GOOD)
+    assert "BMS.Stack1.Cluster02.Alarms.ChargeDrift" in found
 
 
 @settings(max_examples=40, deadline=None)
