@@ -24,6 +24,8 @@ from opcua_bms.web.site import Site
 
 COOKIE = "opcua_bms"
 CSRF_HEADER = "x-csrf-token"
+_TELL_AGAIN_S = 60.0
+_MOST_ADDRESSES = 1000
 _DONE = (Result.GOOD, Result.GOOD_COMPLETES_ASYNCHRONOUSLY)
 
 _log = structlog.get_logger(__name__)
@@ -47,6 +49,8 @@ class OperatorApi:
         self._alarms, self._logins = alarms, logins
         self._around, self._encrypted = around, encrypted
         self._sessions = Sessions()
+        self._told: dict[str, float] = {}
+        self._untold = 0
         self._index = {info.id: index for index, info in enumerate(site.infos)}
 
     async def session(self, request: Request) -> Response:
@@ -83,7 +87,7 @@ class OperatorApi:
             if person.wait_s > 0:
                 headers = {"retry-after": str(int(person.wait_s) + 1)}
                 return problem(429, f"too many attempts: wait {person.wait_s:.0f} s", headers)
-            _log.warning("web_login_refused", user=name, address=address)
+            self._tell_refusal(name, address)
             return problem(401, "user or password is wrong")
         self._sessions.end(request.cookies.get(COOKIE, ""))
         token, session = self._sessions.begin(person.name, self._clock.monotonic())
@@ -93,6 +97,18 @@ class OperatorApi:
             COOKIE, token, int(LONGEST_S), path="/", httponly=True, samesite="strict", secure=self._encrypted
         )
         return response
+
+    def _tell_refusal(self, name: str, address: str) -> None:
+        """One line a minute for each address: who guesses must not fill the disk."""
+        now_s = self._clock.monotonic()
+        if now_s - self._told.get(address, -_TELL_AGAIN_S) < _TELL_AGAIN_S:
+            self._untold += 1
+            return
+        if len(self._told) >= _MOST_ADDRESSES:
+            self._told.clear()
+        self._told[address] = now_s
+        _log.warning("web_login_refused", user=name, address=address, suppressed=self._untold)
+        self._untold = 0
 
     async def alarms(self, request: Request) -> Response:
         """The list, and an operator's answer to one of them."""

@@ -163,6 +163,7 @@ async def test_only_what_is_news_is_said(browser: Browser, demo: Demo) -> None:
 async def test_a_finger_hits_what_it_aims_at(browser: Browser, demo: Demo) -> None:
     """24 pixels at least for each control that is no word in a table (2.5.8)."""
     page, _ = await open_page(browser, demo.url, "phone")
+    await expect(page.locator("#alarm-count")).to_be_visible()
     for view in VIEWS:
         await turn_to(page, view)
         small = await page.evaluate(

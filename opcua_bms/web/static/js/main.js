@@ -75,6 +75,7 @@ async function start() {
       for (const chart of briefs) chart.extend();
       trends.chart.extend();
     }
+    if (detail.alarms) alarms.past.news();
     if (detail.fresh.length) by("said").textContent = `${detail.fresh.length} new alarms: ${detail.fresh[0].message}`;
     if (!due) {
       due = true;

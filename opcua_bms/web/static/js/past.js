@@ -3,10 +3,10 @@
 import { amount, describe } from "./alarms.js";
 import { make, moment, put, two } from "./format.js";
 
-const PAGE = 100, STORY = 1000;
+const PAGE = 100, STORY = 1000, NEWS_MS = 1500;
 const WHAT = {
   raised: "raised", cleared: "cleared", level: "other limit", quality: "source silent or back", acknowledged: "acknowledged",
-  confirmed: "confirmed", commented: "comment", shelved: "shelved", unshelved: "unshelved", branched: "raised again",
+  confirmed: "confirmed", commented: "comment", shelved: "shelved", unshelved: "unshelved", branched: "waits for an answer",
   released: "done", out_of_service: "out of service", in_service: "in service",
 };
 const by = (id) => document.getElementById(id);
@@ -44,6 +44,15 @@ export class Past {
   again() {
     this.pages = [null];
     this.load();
+  }
+
+  /** Something has happened: show it, where nobody is reading or pointing at something older. */
+  news() {
+    const region = by("past-region"), inside = region !== document.activeElement && region.contains(document.activeElement);
+    const reading = inside || region.matches(":hover") || region.scrollTop > 0 || this.pages.length > 1;
+    if (!region.checkVisibility() || reading || by("past-to").value) return;
+    clearTimeout(this.soon);
+    this.soon = setTimeout(() => this.load(), NEWS_MS);
   }
 
   choose(alarm) {
@@ -97,7 +106,7 @@ export class Past {
     const message = make("td", "msg");
     message.append(name);
     const what = make("td", "what-text");
-    what.append(make("i", "", undefined, { "data-look": look(row), "aria-hidden": "true" }), WHAT[row.what] ?? row.what);
+    what.append(make("i", "", undefined, { "data-look": look(row), "aria-hidden": "true" }), WHAT[row.what] ?? row.what.replaceAll("_", " "));
     tr.append(
       make("td", "time", moment(row.time)), what, make("td", "place", row.place), message,
       make("td", "n value", amount(row.value, row.unit)), make("td", "n limit", amount(row.limit, row.unit)),
