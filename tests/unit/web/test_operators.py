@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import httpx
 import pytest
+import structlog
 from alarm_plant import Plant
 from web_rig import Web
 
@@ -175,3 +176,14 @@ def test_every_command_of_the_page_is_one_of_the_engine() -> None:
     from opcua_bms.web.operate import COMMANDS
 
     assert set(COMMANDS).isdisjoint({Command.ENABLE, Command.DISABLE, Command.SUPPRESS, Command.REMOVE_FROM_SERVICE})
+
+
+async def test_guesses_with_many_names_write_few_lines() -> None:
+    """A made-up name for each guess passes the brake on guessing; it must not fill the disk with log lines too."""
+    with structlog.testing.capture_logs() as lines:
+        async with Web().client() as client:
+            for number in range(3):
+                body = {"user": f"name{number}", "password": "guess-guess"}
+                assert (await client.post("/api/session", json=body)).status_code == 401
+    (line,) = [entry for entry in lines if entry["event"] == "web_login_refused"]
+    assert (line["user"], line["suppressed"]) == ("name0", 0)
