@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import MutableMapping
 from typing import Any
 
 import structlog
 
 QUIET = {"asyncua": logging.CRITICAL, "pymodbus": logging.CRITICAL, "asyncio": logging.WARNING}
 """What the libraries log of single requests is counted in diagnostics; here it would bury our own lines."""
+
+
+def visible(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Texts with control characters as their escapes: a stranger's name must not steer the reader's terminal."""
+    for key, value in event.items():
+        if isinstance(value, str) and key not in ("exception", "stack") and not value.isprintable():
+            event[key] = ascii(value)
+    return event
 
 
 def configure(level: str = "INFO") -> None:
@@ -23,8 +32,7 @@ def configure(level: str = "INFO") -> None:
     ]
     renderer: Any = structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer()
     finish: list[Any] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
-    if not terminal:
-        finish.append(structlog.processors.format_exc_info)
+    finish.append(visible if terminal else structlog.processors.format_exc_info)
     handler = logging.StreamHandler(sys.stderr)
     foreign = [*shared, structlog.stdlib.ExtraAdder()]
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(processors=[*finish, renderer], foreign_pre_chain=foreign))
