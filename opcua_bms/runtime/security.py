@@ -25,7 +25,7 @@ from opcua_bms.ua.security.users import UserDatabase
 from opcua_bms.ua.settings import BuildInfo, Limits, ServerSettings
 
 PRODUCT_URI = "urn:opcua-bms"
-SERVER_PROFILE = "http://opcfoundation.org/UA-Profile/Server/EmbeddedUA2017"
+SERVER_PROFILE = "http://opcfoundation.org/UA-Profile/Server/StandardUA2017"
 """The Standard profile also wants Discovery Register, which is refused: a server in front of a plant calls nobody."""
 
 _log = structlog.get_logger(__name__)

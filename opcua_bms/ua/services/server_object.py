@@ -15,6 +15,7 @@ from asyncua.ua.status_codes import StatusCodes
 
 from opcua_bms.ua.services.content_filter import MAX_ELEMENTS
 from opcua_bms.ua.services.diagnostics import Diagnostics
+from opcua_bms.ua.services.event import SERVER, Event
 from opcua_bms.ua.services.event_filter import MAX_SELECT_CLAUSES
 from opcua_bms.ua.services.session_nodes import SessionNodes
 from opcua_bms.ua.space.standard import constant
@@ -158,6 +159,11 @@ class ServerObject:
         self._state = ua.ServerState.Shutdown
         self._reason = ua.LocalizedText(reason, "en") if reason else ua.LocalizedText("")
         self._shutdown_at = time.monotonic() + seconds
+        text = f"The server stops: {reason}" if reason else "The server stops"
+        state = {"SystemState": ua.Variant(int(self._state), T.Int32)}
+        kind = _id("SystemStatusChangeEventType")
+        event = Event.make(kind, SERVER, "Server/ServerStatus", text, 500, datetime.now(UTC), fields=state)
+        self._iserver.subscription_service.emit(event)
 
     async def set_service_level(self, level: int) -> None:
         """0–255 (Part 4 §6.6.2.4.2); written, and thus told to subscribers, only when it changes."""

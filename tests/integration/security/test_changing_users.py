@@ -127,7 +127,7 @@ async def test_who_is_who_is_for_security_administrators(site: Served) -> None:
         seen: dict[str, list[int]] = {}
         for name in ("SessionDiagnostics.ReadCount", "SessionSecurityDiagnostics", "CurrentRoleIds"):
             for client in (operator, admin):
-                node = ua.NodeId(f"{guid}/{name}", 1)
+                node = ua.NodeId(f"{guid!s}/{name}", 1)
                 asked = ua.ReadParameters(0.0, ua.TimestampsToReturn.Both, [ua.ReadValueId(node, 13)])
                 (result,) = (await client.request(ua.ReadRequest(Parameters=asked))).Results
                 seen.setdefault(name, []).append(result.StatusCode.value)
@@ -140,6 +140,32 @@ async def test_who_is_who_is_for_security_administrators(site: Served) -> None:
         told = server.iserver.diagnostics.security_of(session)
         assert (told.ClientUserIdOfSession, told.AuthenticationMechanism) == ("olga", "UserName")
         assert server.iserver.diagnostics.of_session(session).UnauthorizedRequestCount == 0
+    finally:
+        await operator.client.disconnect()
+        await admin.client.disconnect()
+
+
+async def test_calls_are_audited(site: Served) -> None:
+    """Part 5 §6.4.12: who called which Method with which arguments, and how it ended, as AuditUpdateMethodEventType."""
+    server, _ = site
+    operator, admin = await login(server, "olga"), await login(server, "sam")
+    try:
+        watching = await admin.subscribe(50.0)
+        kind = ua.NodeId(ua.ObjectIds.AuditUpdateMethodEventType)
+        names = ("MethodId", "InputArguments", "ClientUserId", "Status", "SourceNode")
+        selected = [ua.SimpleAttributeOperand(kind, [ua.QualifiedName(name, 0)], 13, None) for name in names]
+        of_type = ua.ContentFilterElement(ua.FilterOperator.OfType, [ua.LiteralOperand(ua.Variant(kind))])
+        chosen = ua.EventFilter(selected, ua.ContentFilter([of_type]))
+        node = ua.NodeId(ua.ObjectIds.Server)
+        await admin.monitor(watching, item(node, 1, data_filter=chosen, attribute=ua.AttributeIds.EventNotifier))
+        method = ua.NodeId(ua.ObjectIds.Server_GetMonitoredItems)
+        argument = ua.Variant(await operator.subscribe(1000.0), ua.VariantType.UInt32)
+        assert (await operator.call(node, method, argument)).StatusCode.is_good()
+        assert not (await operator.call(node, method)).StatusCode.is_good()
+        good, bad = [[v.Value for v in e.EventFields] for e in await admin.events(2)]
+        assert good[0] == bad[0] == method
+        assert [v.Value for v in good[1]] == [argument.Value]
+        assert (good[2], good[3], bad[3], good[4]) == ("olga", True, False, node)
     finally:
         await operator.client.disconnect()
         await admin.client.disconnect()

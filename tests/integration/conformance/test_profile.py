@@ -1,0 +1,169 @@
+"""What the Standard 2017 UA Server profile asks for beyond single services (OPC 10000-7 §6.6.71)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from loose_ua import ua
+from subscription_rig import item
+from ua_attacker import RawClient
+from ua_fixture import Plant, served, standard
+from wire_session import Wire, wire
+
+from opcua_bms.ua.server import UaServer
+
+pytestmark = pytest.mark.integration
+SESSIONS = 60
+LIMIT_S = 60.0
+VALUE = ua.AttributeIds.Value
+
+
+@pytest.fixture(scope="module")
+async def site() -> AsyncIterator[tuple[UaServer, Plant]]:
+    async with served(tags=50) as (server, plant):
+        plant.commit()
+        yield server, plant
+
+
+@pytest.fixture
+async def client(site: tuple[UaServer, Plant]) -> AsyncIterator[Wire]:
+    async with wire(site[0].endpoint_url) as session:
+        yield session
+
+
+def monitored(plant: Plant) -> Any:
+    parameters = ua.CreateMonitoredItemsParameters(0, ua.TimestampsToReturn.Both, [item(plant.id("Line1.Level"), 1)])
+    return ua.CreateMonitoredItemsRequest(Parameters=parameters)
+
+
+async def test_sixty_sessions_in_parallel(site: tuple[UaServer, Plant]) -> None:
+    """Session Minimum 50 Parallel: all are open at once, and each has what it subscribed to."""
+    server, plant = site
+    clients = [await RawClient.login(server.port) for _ in range(SESSIONS)]
+    assert len(server.iserver.diagnostics.sessions) == SESSIONS
+    for raw in clients:
+        wanted: Any = ua.CreateSubscriptionRequest()
+        wanted.Parameters.RequestedPublishingInterval = 100.0
+        wanted.Parameters.RequestedLifetimeCount = 10_000
+        wanted.Parameters.RequestedMaxKeepAliveCount = 1_000
+        wanted.Parameters.PublishingEnabled = True
+        created = await raw.ask(wanted, LIMIT_S)
+        items = monitored(plant)
+        items.Parameters.SubscriptionId = created.Parameters.SubscriptionId
+        assert (await raw.ask(items, LIMIT_S)).Results[0].StatusCode.is_good()
+        raw.send(raw.message(ua.PublishRequest(), timeout_hint=0))
+        raw.send(raw.message(ua.PublishRequest(), timeout_hint=0))
+    first = await asyncio.gather(*[raw.response(LIMIT_S) for raw in clients])
+    assert {type(answer) for answer in first} == {ua.PublishResponse}
+    plant.commit()
+    second = await asyncio.gather(*[raw.response(LIMIT_S) for raw in clients])
+    levels = [
+        answer.Parameters.NotificationMessage.NotificationData[0].MonitoredItems[0].Value.Value.Value
+        for answer in second
+    ]
+    assert levels == [levels[0]] * SESSIONS
+    for raw in clients:
+        await raw.ask(ua.CloseSessionRequest(DeleteSubscriptions=True), LIMIT_S)
+        await raw.close()
+
+
+async def test_every_service_behaves_alike(site: tuple[UaServer, Plant]) -> None:
+    """Session General Service Behaviour: handle, token, diagnostics on request, timeout (Part 4 §7.33, §7.34)."""
+    server, plant = site
+    raw = await RawClient.login(server.port)
+    asked: Any = ua.ReadRequest()
+    asked.Parameters.NodesToRead = [ua.ReadValueId(plant.id("Line1.Level"), VALUE)]
+    asked.RequestHeader.ReturnDiagnostics = 0x3FF
+    answer = await raw.ask(asked, LIMIT_S)
+    assert answer.ResponseHeader.RequestHandle == raw.request_id
+    assert answer.Results[0].StatusCode.is_good()
+    assert not answer.DiagnosticInfos, "there are none, which is what may be returned"
+    own, raw.auth = raw.auth, ua.NodeId(b"x" * 32, 0)
+    for request in (ua.ReadRequest(), ua.BrowseRequest(), ua.CallRequest(), ua.CreateSubscriptionRequest()):
+        fault = await raw.ask(request, LIMIT_S)
+        assert fault.ResponseHeader.ServiceResult.value == ua.StatusCodes.BadSessionIdInvalid
+        assert fault.ResponseHeader.RequestHandle == raw.request_id
+    raw.auth = own
+    wanted: Any = ua.CreateSubscriptionRequest()
+    wanted.Parameters.RequestedPublishingInterval = 50.0
+    wanted.Parameters.RequestedLifetimeCount = 10_000
+    wanted.Parameters.RequestedMaxKeepAliveCount = 1_000
+    created = await raw.ask(wanted, LIMIT_S)
+    assert isinstance(await raw.ask(ua.PublishRequest(), LIMIT_S), ua.PublishResponse)  # the first keep-alive
+    raw.send(raw.message(ua.PublishRequest(), timeout_hint=100))
+    fault = await raw.response(LIMIT_S)
+    assert fault.ResponseHeader.ServiceResult.value == ua.StatusCodes.BadTimeout
+    deleted = ua.DeleteSubscriptionsParameters([created.Parameters.SubscriptionId])
+    await raw.ask(ua.DeleteSubscriptionsRequest(Parameters=deleted), LIMIT_S)
+    await raw.close()
+
+
+@pytest.mark.parametrize("path", ["Line1.Tag001", None])
+async def test_a_queue_of_five(client: Wire, site: tuple[UaServer, Plant], path: str | None) -> None:
+    """Monitor MinQueueSize_05: five values wait, in order, of a value of the store and of one by itself."""
+    server, plant = site
+    subscription = await client.subscribe(1_000.0)
+    number = await server.server.nodes.objects.add_variable(2, f"Number{subscription}", 0.0)
+    node = plant.id(path) if path else number.nodeid
+    (made,) = await client.monitor(subscription, item(node, 1, queue=5))
+    assert made.RevisedQueueSize == 5
+    for value in range(1, 8):
+        values = [float(value)] * plant.numbers
+        plant.commit(values=values)
+        await number.write_value(float(value))
+        await asyncio.sleep(0.01)
+    found = (await client.values(5))[1]
+    assert [v.Value.Value for v in found] == [3.0, 4.0, 5.0, 6.0, 7.0]
+    assert [v.StatusCode.value for v in found] == [0x480, 0, 0, 0, 0]
+
+
+async def test_an_array_is_read_as_a_whole(client: Wire, site: tuple[UaServer, Plant]) -> None:
+    """Address Space Atomicity: no AccessLevelEx says otherwise, so no Read may mix two commits (Part 3 §8.58)."""
+    _, plant = site
+
+    async def commit_on() -> None:
+        k = 0.0
+        while True:
+            k += 1.0
+            plant.commit(values=[k] * plant.numbers)
+            await asyncio.sleep(0)
+
+    changing = asyncio.create_task(commit_on())
+    try:
+        nodes = [plant.id("Line1.Levels"), plant.id("Line2.Levels"), plant.id("Line1.Level")]
+        for _ in range(50):
+            asked = ua.ReadParameters(0.0, ua.TimestampsToReturn.Both, [ua.ReadValueId(n, VALUE) for n in nodes])
+            results = (await client.request(ua.ReadRequest(Parameters=asked))).Results
+            for result in results[:2]:
+                assert len(set(result.Value.Value)) == 1
+    finally:
+        changing.cancel()
+        await asyncio.gather(changing, return_exceptions=True)
+    extended = ua.ReadValueId(plant.id("Line1.Levels"), ua.AttributeIds.AccessLevelEx)
+    asked = ua.ReadParameters(0.0, ua.TimestampsToReturn.Both, [extended])
+    (result,) = (await client.request(ua.ReadRequest(Parameters=asked))).Results
+    assert result.StatusCode.value == ua.StatusCodes.BadAttributeIdInvalid
+
+
+async def test_shutdown_is_an_event() -> None:
+    """Base Info System Status: SystemStatusChangeEventType tells clients that the server goes (Part 5 §6.4.30)."""
+    async with served(tags=1) as (server, _), wire(server.endpoint_url) as client:
+        subscription = await client.subscribe(50.0)
+        fields = ("EventType", "SystemState", "Message")
+        selected = [
+            ua.SimpleAttributeOperand(standard(2041), [ua.QualifiedName(name, 0)], VALUE, None) for name in fields
+        ]
+        watch = item(standard(2253), 1, data_filter=ua.EventFilter(selected), attribute=ua.AttributeIds.EventNotifier)
+        await client.monitor(subscription, watch)
+        stopping = asyncio.create_task(server.stop("maintenance", seconds_till_shutdown=60.0))
+        (event,) = await client.events(1)
+        kind, state, message = [v.Value for v in event.EventFields]
+        assert kind == standard(11446)
+        assert state == ua.ServerState.Shutdown
+        assert "maintenance" in message.Text
+        await client.client.disconnect()
+        stopping.cancel()
+        await asyncio.gather(stopping, return_exceptions=True)
