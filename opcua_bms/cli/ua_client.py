@@ -21,6 +21,7 @@ from opcua_bms.infomodel.flat import Entry, Found, count_numbered, document, pat
 from opcua_bms.infomodel.paths import ROOT, name_of
 from opcua_bms.infomodel.types import NAMESPACE_URI
 from opcua_bms.model.layout import Scope
+from opcua_bms.ua.security.certificates import load_certificates, thumbprint
 
 BATCH = 500
 _RETRY_S = 0.2
@@ -68,8 +69,7 @@ async def connected(endpoint: str, wait_s: float, login: Login | None = None) ->
             if time.monotonic() >= deadline:
                 raise UnreachableError(f"{endpoint} does not answer: {_why(error)}") from None
         except UaError as error:
-            hint = "" if login is not None else "; with --user it wants a user of: opcua-bms users list"
-            raise UnreachableError(f"{endpoint} does not let us in, its log says why: {error}{hint}") from None
+            raise UnreachableError(f"{endpoint} does not let us in: {_refusal(error, login)}") from None
         await asyncio.sleep(_RETRY_S)
     try:
         yield client
@@ -84,6 +84,19 @@ def _why(error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return "no answer in time"
     return str(error) or type(error).__name__
+
+
+def _refusal(error: UaError, login: Login | None) -> str:
+    """Why a server that answers refuses, and what mends it."""
+    code = getattr(error, "code", 0)
+    if login is None:
+        return f"{error}; a server with security wants --user NAME, one of: opcua-bms users list"
+    if code in (StatusCodes.BadSecurityChecksFailed, StatusCodes.BadCertificateUntrusted):
+        name = thumbprint(load_certificates(login.certificate.read_bytes())[0])
+        return f"it does not trust this client's certificate yet; where it runs: opcua-bms certs trust {name}"
+    if code in (StatusCodes.BadUserAccessDenied, StatusCodes.BadIdentityTokenRejected):
+        return f"name or password of '{login.user}' is wrong"
+    return f"{error}; its log says why"
 
 
 async def flat(endpoint: str, wait_s: float, login: Login | None = None) -> dict[str, Entry]:

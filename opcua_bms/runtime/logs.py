@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 
-QUIET = {"asyncua": logging.CRITICAL, "pymodbus": logging.CRITICAL, "asyncio": logging.WARNING}
+QUIET = {"asyncua": logging.CRITICAL + 1, "pymodbus": logging.CRITICAL, "asyncio": logging.WARNING}
 """What the libraries log of single requests is counted in diagnostics; here it would bury our own lines."""
 
 

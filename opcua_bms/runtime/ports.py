@@ -22,7 +22,7 @@ def obstacle(host: str, port: int) -> OSError | None:
 
 
 def ensure_free(endpoint: str) -> None:
-    """Errors say what mends it: AddressInUseError, PermissionDeniedError (low port), ConfigurationError (no address)."""
+    """AddressInUseError, PermissionDeniedError (a low port) or ConfigurationError (no address of this machine)."""
     parts = urlsplit(endpoint)
     error = obstacle(parts.hostname or "", parts.port or 0)
     if error is None:
