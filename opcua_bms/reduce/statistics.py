@@ -109,25 +109,28 @@ def of_packs(values: F64, quality: U8, stamp_ns: I64, measured_s: F64, grid: Gri
     place = np.empty((3, 2, 2, groups))
     place[PACK], place[CLUSTER] = pack, cluster
     mean = matrix.sum(axis=1) / max(width, 1)
-    if width and not grades.any() and not np.isnan(mean).any():
-        counts = np.full((3, groups), float(width))
-        low = high = np.zeros(groups, np.uint8)
+    odd = np.flatnonzero(grades.any(axis=1) | np.isnan(mean)) if width else np.arange(groups)
+    counts = np.full((3, groups), float(width))
+    low, high = np.zeros(groups, np.uint8), np.zeros(groups, np.uint8)
+    if odd.size < groups:  # the odd rows come out as nonsense here, and right below
         value, squares = _all_good(matrix, mean, place[CELL])
         measured = ages.reshape(-1)[np.arange(0, ages.size, width) + ages.argmin(axis=1)]
     else:
-        usable = IS_USABLE[grades] & ~np.isnan(matrix)
-        present = grades != Quality.ABSENT
-        counts = np.array([m.sum(axis=1) for m in (usable, usable & IS_GOOD[grades], present)], np.float64)
-        low = np.where(present, grades, 255).min(axis=1, initial=255)
-        high = np.where(present, grades, 0).max(axis=1, initial=0)
-        value = np.empty((2, 2, groups))
-        for side, candidates in enumerate((matrix, -matrix)):
-            value[side], columns = _top_two(np.where(usable, candidates, -np.inf))
-            place[CELL, side] = columns + 1
-        mean = np.where(usable, matrix, 0.0).sum(axis=1) / np.maximum(counts[VALID], 1.0)
-        deviation = np.where(usable, matrix - mean[:, None], 0.0)
-        squares = np.einsum("ij,ij->i", deviation, deviation)
-        measured = np.where(usable, ages, np.inf).min(axis=1, initial=np.inf)
+        value, squares, measured = np.empty((2, 2, groups)), np.empty(groups), np.empty(groups)
+    if odd.size:
+        part, graded = matrix[odd], grades[odd]
+        usable = IS_USABLE[graded] & ~np.isnan(part)
+        present = graded != Quality.ABSENT
+        counts[:, odd] = [m.sum(axis=1) for m in (usable, usable & IS_GOOD[graded], present)]
+        low[odd] = np.where(present, graded, 255).min(axis=1, initial=255)
+        high[odd] = np.where(present, graded, 0).max(axis=1, initial=0)
+        for side, candidates in enumerate((part, -part)):
+            value[side][:, odd], columns = _top_two(np.where(usable, candidates, -np.inf))
+            place[CELL, side][:, odd] = columns + 1
+        mean[odd] = np.where(usable, part, 0.0).sum(axis=1) / np.maximum(counts[VALID, odd], 1.0)
+        deviation = np.where(usable, part - mean[odd, None], 0.0)
+        squares[odd] = np.einsum("ij,ij->i", deviation, deviation)
+        measured[odd] = np.where(usable, ages[odd], np.inf).min(axis=1, initial=np.inf)
     if stamp_ns.size and (stamp_ns == stamp_ns[0]).all():
         stamps = np.where(counts[TOTAL] > 0, stamp_ns[0], 0)
     else:
