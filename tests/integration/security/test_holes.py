@@ -89,3 +89,11 @@ def test_every_row_of_the_page_is_attacked() -> None:
     named = [re.findall(r"`([a-z_]+)`", row[-1]) for row in rows]
     assert all(named), [row[0] for row, names in zip(rows, named, strict=True) if not names]
     assert sorted(name for names in named for name in names) == sorted(hole.name for hole in HOLES)
+
+
+def test_every_test_that_the_page_names_exists() -> None:
+    """A requirement that points to a test which was renamed is a promise that nothing keeps."""
+    here, tests = Path(__file__).parent, PAGE.parents[1]
+    named = set(re.findall(r"`((?:tests/[a-z_/]+/)?test_[a-z0-9_]+\.py)`", PAGE.read_text()))
+    assert len(named) > 20
+    assert [name for name in sorted(named) if not (here / name).exists() and not (tests / name).exists()] == []
