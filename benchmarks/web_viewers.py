@@ -78,6 +78,9 @@ def serve(cells: int) -> None:
         def facts(self) -> ServerFacts:
             return ServerFacts()
 
+        def stale(self) -> str:
+            return ""
+
         async def findings(self) -> list[Finding]:
             return []
 

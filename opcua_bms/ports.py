@@ -93,8 +93,8 @@ class Journal(Protocol):
     ) -> Sequence[Recorded]:
         """Up to `limit` transitions with since_ns <= time < until_ns (UTC), in the order of their sequence numbers.
 
-        `sources` are the ConditionInfo.source wanted (None: all), `condition` a ConditionInfo.id. The next page: `after` the last sequence number
-        of this one, in the same direction.
+        `sources` are the ConditionInfo.source wanted (None: all), `condition` a ConditionInfo.id. The next page:
+        `after` the last sequence number of this one, in the same direction.
         """
 
     async def set_aside(self, reason: str) -> None:

@@ -57,7 +57,8 @@ class Kept:
     def times(self, which: int) -> list[int]:
         strip = self.strips[which]
         start = strip.track.starts[0]
-        return strip.read(slice(start, start + 1), *ALL, None, False).times_ns.tolist()
+        found: list[int] = strip.read(slice(start, start + 1), *ALL, None, False).times_ns.tolist()
+        return found
 
 
 @settings(max_examples=40)
