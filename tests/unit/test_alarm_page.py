@@ -126,4 +126,4 @@ def test_the_examples_run(example: str) -> None:
 
 def test_the_examples_are_found() -> None:
     """A fence that is written otherwise would run nothing."""
-    assert len(EXAMPLES) == 4
+    assert len(EXAMPLES) == 5
