@@ -112,6 +112,7 @@ class Handshake:
     async def activate(self, header: Any, seqhdr: Any, body: Any) -> None:
         """ActivateSession (OPC 10000-4 §5.7.3): nothing is bound before signature and user hold."""
         params = struct_from_binary(ua.ActivateSessionParameters, body)
+        self._processor.claimed = claimed_name(params.UserIdentityToken)
         session = cast(GuardedSession | None, self._server.lookup_external_session(header.AuthenticationToken))
         if session is None or session.ended:
             raise ServiceError(StatusCodes.BadSessionIdInvalid)
@@ -171,3 +172,15 @@ class Handshake:
         session.processor = self._processor
         self._processor.session = session
         self._processor.channel.largest_message = self._server.limits.message_size
+
+
+def claimed_name(token: Any) -> str:
+    """Who somebody says that he is, for the record of a login that fails; "" for nobody in particular."""
+    if isinstance(token, ua.UserNameIdentityToken):
+        return str(token.UserName or "")[:128]
+    if isinstance(token, ua.X509IdentityToken):
+        try:
+            return parse_chain(token.CertificateData)[0].subject.rfc4514_string()[:128]
+        except (CertificateRejectedError, ValueError):
+            return "an unreadable certificate"
+    return ""

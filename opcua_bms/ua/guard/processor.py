@@ -92,6 +92,8 @@ class GuardedProcessor(Processor):
             self._limits, self.gate.limits, self.gate.unfinished, self.gate.certificate_der
         )
         self._faults = 0
+        self.claimed = ""
+        """who the last ActivateSession said that it was"""
         self._largest_response = 0
 
     @property
@@ -305,11 +307,12 @@ class GuardedProcessor(Processor):
             raise
         finally:
             session = self.guarded_session or before
+            user = session.user_name if session is not None else ""
             self.gate.audit(
                 kind,
                 code,
                 self.address,
-                user=session.user_name if session is not None else "",
+                user=self.claimed or user if code and kind is AuditKind.ACTIVATE_SESSION else user,
                 session=str(session.session_id.Identifier) if session is not None else "",
                 application=session.application_uri if session is not None else "",
                 entry_id=header.AuditEntryId or "",
