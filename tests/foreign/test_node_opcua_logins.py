@@ -90,7 +90,7 @@ def gate_of(root: Path, settings: SecuritySettings) -> Gate:
     assert gate.store is not None
     assert gate.user_store is not None
     assert gate.users is not None
-    gate.incidents = gate.authenticator._incidents = Incidents(gate.clock, period_s=0.0, burst=1_000)
+    gate.incidents = gate.authenticator._incidents = Incidents(gate.clock, period_s=0.0)
     fill(gate.store, APPLICATIONS)
     gate.store.add("trusted", OTHER_URI.forged.certificate)
     fill(gate.user_store, PEOPLE)

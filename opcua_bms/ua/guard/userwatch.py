@@ -36,7 +36,7 @@ class UserWatch:
             for session in list(self._server.iserver.sessions):
                 await self._revise(session)
         except OpcuaBmsError as error:  # the file is being edited or broken: look again, nobody new enters meanwhile
-            self._gate.incidents.report("user_file_unusable", "local", "file", reason=error)
+            self._gate.incidents.notice("user_file_unusable", reason=error)
             return
         self._seen = seen
 
@@ -56,10 +56,10 @@ class UserWatch:
         if session.ended or session.user is not before:
             return
         if now is None:
-            self._gate.incidents.report("user_removed", session.address, before.name or "", user=before.name)
+            self._gate.incidents.notice("user_removed", before.name or "", session.address, user=before.name)
             await session.close_session(True)
         elif now != before:
             roles = sorted(role.label for role in now.roles)
             name = before.name or ""
-            self._gate.incidents.report("roles_changed", session.address, name, user=name, roles=roles)
+            self._gate.incidents.notice("roles_changed", name, session.address, user=name, roles=roles)
             await session.change_user(now)

@@ -65,20 +65,20 @@ class CertificateWatch:
         try:
             certificate, key = await asyncio.to_thread(store.load_own)
         except OpcuaBmsError as error:  # the other file is being written, or they do not belong together: look again
-            self._gate.incidents.report("own_certificate_unusable", "local", "own", reason=error)
+            self._gate.incidents.notice("own_certificate_unusable", reason=error)
             return
         self._stamp = stamp
         self._told_at = -_TELL_AGAIN_S
         if certificate != self._gate.certificate:
             use_certificate(self._server, certificate, key)
-            self._gate.incidents.report("own_certificate_renewed", "local", "renewed")
+            self._gate.incidents.notice("own_certificate_renewed")
 
     def _warn(self, days: float) -> None:
         text = (
             f"The server's certificate expires in {days:.0f} days" if days >= 0 else "The server's certificate expired"
         )
         hint = self._gate.settings.renew_hint
-        self._gate.incidents.report("certificate_expires", "local", "expiry", days_left=round(days, 1), hint=hint)
+        self._gate.incidents.notice("certificate_expires", days_left=round(days, 1), hint=hint)
         at = datetime.datetime.fromtimestamp(self._gate.clock.utc_ns() / 1e9, datetime.UTC)
         severity = 800 if days < 7 else 400
         event = Event.make(_SYSTEM_EVENT, _SERVER, "Server/Certificate", f"{text}. {hint}".strip(), severity, at)

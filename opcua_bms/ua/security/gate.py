@@ -121,11 +121,11 @@ class Gate:
             if self.store is not None:
                 lists = await asyncio.to_thread(self.store.lists)
         except OpcuaBmsError as error:
-            self.incidents.report("trust_list_unusable", "local", reason=error)
+            self.incidents.notice("trust_list_unusable", reason=error)
         if lists.problems != self._told:
             self._told = lists.problems
             for problem in lists.problems[:10]:
-                self.incidents.report("trust_list_problem", problem, reason=problem)
+                self.incidents.notice("trust_list_problem", problem, reason=problem)
         now = datetime.datetime.fromtimestamp(self.clock.utc_ns() / 1e9, datetime.UTC)
         try:
             validate_application(chain, lists, now, self.settings.validation)
@@ -150,7 +150,7 @@ class Gate:
             "reason": error.reason,
             "hint": certificate_hint(error.code, self.settings.trust_hint(name), self.settings.issuer_hint),
         }
-        self.incidents.report("certificate_rejected", address, name, **fields)
+        self.incidents.report("certificate_rejected", address, **fields)
         self.audit(
             _KIND_OF.get(error.code, AuditKind.CERTIFICATE_INVALID),
             error.code,

@@ -136,14 +136,14 @@ class Authenticator:
         try:
             found = await self.desk.look(name, password, challenge.address)
         except (OpcuaBmsError, ValueError) as error:  # the user file is broken: nobody enters, and it is told
-            self._incidents.report("user_file_unusable", "local", reason=error)
+            self._incidents.notice("user_file_unusable", reason=error)
             raise ServiceError(StatusCodes.BadUserAccessDenied) from None
         if isinstance(found, UserRecord):
             return self._known(found, challenge.application_uri)
         reason, hint = "unknown user or wrong password", self.settings.login_hint(name)
         if found:
             reason, hint = "too many wrong passwords", "wait up to a minute"
-        self._incidents.report("login_refused", challenge.address, name, user=name, reason=reason, hint=hint)
+        self._incidents.report("login_refused", challenge.address, user=name, reason=reason, hint=hint)
         raise ServiceError(StatusCodes.BadUserAccessDenied)
 
     async def _certificate(
@@ -176,7 +176,6 @@ class Authenticator:
         self._incidents.report(
             "user_certificate_rejected",
             challenge.address,
-            name,
             certificate=chain[0].subject.rfc4514_string(),
             thumbprint=name,
             reason=reason,

@@ -225,12 +225,29 @@ def test_incidents_are_counted_always_and_told_rarely(caplog: pytest.LogCaptureF
             incidents.report("illegal_frame", "192.0.2.1", detail=f"{number}\n\x1b[31m")
         incidents.report("illegal_frame", "192.0.2.2")
         for number in range(50):
-            incidents.report("certificate_rejected", "192.0.2.1", f"{number}")
-    assert len(caplog.records) == 4
-    assert {r.getMessage() for r in caplog.records} == {"illegal_frame", "certificate_rejected"}
+            incidents.report("certificate_rejected", "192.0.2.1", thumbprint=f"{number}")
+    assert [vars(r)["address"] for r in caplog.records] == ["192.0.2.1", "192.0.2.2"]
     assert all(str(vars(r).get("detail", "")).isprintable() for r in caplog.records)
-    assert incidents.counters["illegal_frame"] == 1001
+    assert incidents.counters == {"illegal_frame": 1001, "certificate_rejected": 50}
     clock.now = 61.0
     with caplog.at_level(logging.WARNING):
         incidents.report("illegal_frame", "192.0.2.1")
-    assert vars(caplog.records[-1])["suppressed"] == 48
+    assert vars(caplog.records[-1])["suppressed"] == 1049
+
+
+def test_what_happens_to_ourselves_is_told_beside_a_flood(caplog: pytest.LogCaptureFixture) -> None:
+    """That a user was removed, or the certificate expires, is no line of the address that floods."""
+    incidents = Incidents(Clock())
+    with caplog.at_level(logging.WARNING):
+        for _ in range(100):
+            incidents.report("illegal_frame", "192.0.2.1")
+            incidents.notice("user_removed", "olga", "192.0.2.1", user="olga")
+            incidents.notice("user_removed", "otto", "192.0.2.1", user="otto")
+            incidents.notice("certificate_expires", days_left=3.0)
+    told = [(r.getMessage(), vars(r)["address"]) for r in caplog.records]
+    assert told == [
+        ("illegal_frame", "192.0.2.1"),
+        ("user_removed", "192.0.2.1"),
+        ("user_removed", "192.0.2.1"),
+        ("certificate_expires", "local"),
+    ]
