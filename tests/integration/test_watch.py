@@ -120,6 +120,7 @@ async def test_keys_on_a_terminal(demo: Program) -> None:
         os.close(ours)
 
 
+@pytest.mark.timeout(300)
 async def test_a_server_that_goes_and_comes_back(tmp_path: Path) -> None:
     """Nobody restarts what hangs on a control-room screen; it says that it is blind while it is."""
     endpoint = f"opc.tcp://127.0.0.1:{free_port()}"
