@@ -205,6 +205,7 @@ def _banner(app: Application, devices: list[dict[str, Any]], page: WebFront, log
             "  try         opcua-bms fault inject cluster07 no-comm",
             "              opcua-bms fault inject cluster03.pack04.cell12 voltage 3.70",
             "              opcua-bms fault clear",
+            f"              opcua-bms watch --endpoint {endpoint}",
             f"              opcua-bms snapshot --endpoint {endpoint} --format flat",
             "  stop        Ctrl-C",
             "",

@@ -26,10 +26,10 @@ async def test_the_first_minute(tmp_path: Path) -> None:
     """The demo, the snapshot and the faults as the README says them."""
     endpoint = f"opc.tcp://127.0.0.1:{free_port()}"
     shown = commands("See it in a minute")
-    assert [c[0] for c in shown] == ["snapshot", "fault", "fault", "fault"]
+    assert [c[0] for c in shown] == ["snapshot", "watch", "fault", "fault", "fault"]
     async with running(tmp_path, "demo", "--endpoint", endpoint, "--clusters", "7", "--packs", "4") as demo:
         for command in shown:
-            extra = ["--endpoint", endpoint] if command[0] == "snapshot" else []
+            extra = ["--endpoint", endpoint] if command[0] in ("snapshot", "watch") else []
             code, out, err = await demo.run(*command, *extra)
             assert code == 0, (command, err)
             if command[0] == "snapshot":
