@@ -45,7 +45,7 @@ class Reducer:
         settings: ReduceSettings | None = None,
     ) -> None:
         self._topology, self._layout, self._bound = topology, layout, bound
-        self._steps = tb.inherited_steps(layout, np.zeros(layout.n_numbers) if steps is None else steps)
+        steps = tb.inherited_steps(layout, np.zeros(layout.n_numbers) if steps is None else steps)
         self._settings = settings or ReduceSettings()
         t = topology
         self._grids = {
@@ -72,7 +72,7 @@ class Reducer:
         self.source = self._sources()
         """int64[size]: the slot that a device feeds each slot through, −1: it is computed, or nothing gives it"""
         mine = own | bound[: layout.n_numbers]
-        self._witnesses = Comparison(topology, layout, bound, mine, self._steps)
+        self._witnesses = Comparison(topology, layout, bound, mine, steps)
         self._cluster_starts = tb.scope_starts(layout, Scope.CLUSTER)
         self._pack_starts = tb.scope_starts(layout, Scope.PACK)
         self._bus = Bus(topology, layout, bound)

@@ -105,8 +105,9 @@ class Comparison:
     """
 
     def __init__(self, topology: Topology, layout: Layout, bound: Bool, own: Bool, steps: F64) -> None:
-        self._topology, self._steps = topology, steps
-        self._pairs = Pairs.of(layout, bound, own)
+        self._topology = topology
+        w = self._pairs = Pairs.of(layout, bound, own)
+        self._tolerance = np.maximum(steps[w.ours], steps[w.reported]) * (1 + 1e-6) + 1e-9
         self._places = Places.of(topology, layout, bound, own)
         self._row_of = {int(slot): k for k, slot in enumerate(self._pairs.verdict)}
         self._pair_of = np.array([self._row_of[int(slot)] for slot in self._places.verdict], np.int64)
@@ -116,7 +117,7 @@ class Comparison:
         w = self._pairs
         if not w.ours.size:
             return
-        tolerance = np.maximum(self._steps[w.ours], self._steps[w.reported]) * (1 + 1e-6) + 1e-9
+        tolerance = self._tolerance
         known = IS_GOOD[image.quality[w.ours]] & IS_GOOD[image.quality[w.reported]]
         with np.errstate(invalid="ignore"):
             apart = np.abs(image.values[w.ours] - image.values[w.reported]) > tolerance
