@@ -118,6 +118,16 @@ class Document:
         return ConfigurationError("\n".join(dict.fromkeys(lines)))
 
 
+_SHORTER = (
+    ("input should be less than or equal to ", "at most "),
+    ("input should be greater than or equal to ", "at least "),
+    ("input should be greater than ", "more than "),
+    ("input should be less than ", "less than "),
+    ("input should be ", "must be "),
+)
+"""pydantic's words, and ours"""
+
+
 def problems_of(
     errors: Iterable[Mapping[str, Any]], known: Mapping[Location, Iterable[str]] | None = None
 ) -> list[Problem]:
@@ -134,6 +144,8 @@ def problems_of(
         else:
             message = str(row["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")
             message = message[:1].lower() + message[1:]
+            for theirs, ours in _SHORTER:
+                message = message.replace(theirs, ours)
             shown = "" if isinstance(given, dict | list) or "(got" in message else f" (got {given!r})"
             out.append(Problem(location, message + shown))
     return out
