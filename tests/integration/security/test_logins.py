@@ -289,6 +289,31 @@ async def test_secrets_stay_out_of_logs(server: UaServer, caplog: pytest.LogCapt
         assert not [line for line in lines if secret in line]
 
 
+@pytest.mark.parametrize("broken", ["scrypt$16384$8$5$!!$!!", "scrypt$1048577$8$5$AAAA$AAAA", "md5$x", "\N{SNOWMAN}"])
+async def test_broken_hashes_let_nobody_in_and_tell_nothing(
+    server: UaServer, caplog: pytest.LogCaptureFixture, broken: str
+) -> None:
+    """A user file that somebody has spoilt: refused, told once without a traceback, which would hold what was typed."""
+    users = server.iserver.gate.users
+    assert users is not None
+    whole = users.path.read_bytes()
+    entries = json.loads(whole)
+    entries["users"]["olga"]["password"] = broken
+    users.path.write_text(json.dumps(entries))
+    server.iserver.gate.incidents._sources.clear()
+    try:
+        with caplog.at_level(logging.DEBUG):
+            assert await refusal(await client_of(server, "olga", PASSWORD)) == StatusCodes.BadUserAccessDenied
+    finally:
+        users.path.write_bytes(whole)
+    lines = [r for r in caplog.records if not r.name.startswith("asyncua.client")]
+    assert "user_file_unusable" in [r.getMessage() for r in lines]
+    assert [r for r in lines if r.exc_info] == []
+    assert [r for r in lines if PASSWORD in f"{r.getMessage()} {vars(r)}" or broken in f"{vars(r)}"] == []
+    async with await client_of(server, "olga", PASSWORD) as client:
+        assert await client.get_node(VALUE).read_value() is not None
+
+
 class Heard:
     """Collects the events of a subscription."""
 
