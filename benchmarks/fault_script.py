@@ -20,8 +20,10 @@ RECOVERY_S = 1.5
 """after the process was held up: devices that were missed are good again"""
 OUTLIER_TIMES = 1.2
 """scores of outliers are averages: so many of their times pass until one that counted for most is none any more"""
-PLANT_WIDE = frozenset({"AlarmFlood", "ClockStep"})
-"""conditions that no single cluster has: many alarms are meant, and the machine's clock is not ours"""
+PLANT_WIDE = frozenset({"AlarmFlood", "ClockStep", "JournalFailure"})
+"""conditions that no single cluster has: many alarms are meant, and the machine's clock and disk are not ours"""
+HOLDS = frozenset({"CellTemperatureSpread"})
+"""a healthy plant of few sensors can lie between where this clears and where it raises: once raised it holds"""
 STALL = "stall"
 """the machine did not let the program run: devices are missed then through nobody's fault"""
 
@@ -206,9 +208,12 @@ class Comparison:
 
 
 def compare(
-    script: Sequence[Episode], journal: Sequence[Recorded], engine: AlarmEngine, settling: Settling
+    script: Sequence[Episode], journal: Sequence[Recorded], engine: AlarmEngine, settling: Settling, end_ns: int
 ) -> Comparison:
-    """The journal of a run against its script; latched trips wait for an operator and may stay."""
+    """The journal of a run, whose last scan was at `end_ns`, against its script.
+
+    Latched trips wait for an operator and may stay.
+    """
     out = Comparison()
     of = {info.id: int(info.source[-2:]) - 1 for info in engine.infos if ".Cluster" in info.source}
     by_cluster: dict[int, list[Episode]] = {}
@@ -232,10 +237,10 @@ def compare(
                 own[-1][1] = at
     for episode in script:
         _check(out, episode, by_cluster[episode.cluster], spans)
-    latched = {info.name for info in engine.infos if info.latched}
+    holds = HOLDS | {info.name for info in engine.infos if info.latched}
     for (cluster, name), own in spans.items():
-        if name not in latched:
-            out.left += _left(cluster, name, own, by_cluster.get(cluster, []), settling)
+        if name not in holds:
+            out.left += _left(cluster, name, own, by_cluster.get(cluster, []), settling, end_ns)
     return out
 
 
@@ -278,12 +283,18 @@ def _longest_ns(episode: Episode, stalls: Sequence[Episode]) -> float:
 
 
 def _left(
-    cluster: int, name: str, own: Sequence[Sequence[float]], episodes: Sequence[Episode], settling: Settling
+    cluster: int,
+    name: str,
+    own: Sequence[Sequence[float]],
+    episodes: Sequence[Episode],
+    settling: Settling,
+    end_ns: int,
 ) -> list[str]:
     """Activations that outlived by far the last fault before their end."""
     out, settled_ns = [], settling.of(name) * 1e9
     for raised, cleared in own:
-        before = [e.end_ns or math.inf for e in episodes if e.start_ns < cleared]
-        if cleared > max(before, default=0) + settled_ns:
+        until = min(cleared, end_ns)
+        before = [e.end_ns or math.inf for e in episodes if e.start_ns < until]
+        if until > max(before, default=0) + settled_ns:
             out.append(f"cluster {cluster + 1}: {name} raised at {raised / 1e9:.0f} stays though nothing is broken")
     return out

@@ -109,6 +109,8 @@ class Report:
     """What was seen."""
 
     images: int = 0
+    end_ns: int = 0
+    """of the last scan"""
     compared: int = 0
     usable: int = 0
     possible: int = 0
@@ -215,6 +217,7 @@ async def run(seconds: float, seed: int, devices: int, off_delay_s: float) -> Re
     def judge(image: Image) -> None:
         snapshot = desk.advance(image)
         report.images += 1
+        report.end_ns = image.scan.frozen_ns
         wrong, compared = truth.differing(snapshot.plant, bound)
         report.compared += compared
         report.possible += bound.size
@@ -286,7 +289,7 @@ async def _judge_journal(desk: AlarmDesk, shown: Shown, mischief: Mischief, repo
     written = [(r.info.id, r.what, r.state.event_id) for r in journal]
     if written != [(t.info.id, t.what, t.state.event_id) for t in shown.transitions]:
         report.fail(f"the journal has {len(written)} transitions, clients were shown {len(shown.transitions)} others")
-    report.comparison = compare(mischief.script, journal, desk.engine, mischief.settling)
+    report.comparison = compare(mischief.script, journal, desk.engine, mischief.settling, report.end_ns)
     for text in report.comparison.false:
         report.fail(f"false alarm {text}")
     for text in report.comparison.missed:
