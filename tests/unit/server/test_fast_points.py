@@ -6,6 +6,7 @@ import numpy as np
 
 from opcua_bms.model.image import Image, Points, ScanInfo
 from opcua_bms.model.layout import Layout
+from opcua_bms.model.override import Override, OverrideKind, OverrideTable
 from opcua_bms.model.quality import STATUS_CODE, Quality
 from opcua_bms.model.snapshot import Snapshot
 from opcua_bms.model.topology import ClusterShape, PackShape, StackShape, Topology
@@ -60,6 +61,25 @@ def test_what_a_scan_found_absent_stays_absent() -> None:
     slot = LAYOUT["cluster.heartbeat"].start + 2
     assert store.detail[slot] == Q.ABSENT
     assert store.values[slot] == 1.0
+
+
+def test_what_an_engineer_forced_or_disabled_stays_so_between_scans() -> None:
+    """A forced limit that shows what is measured ten times a second, and what was forced once, is worse than none."""
+    image = Image.blank(LAYOUT, ScanInfo(1, 10.0, 10_000_000_000, 1.0), Q.GOOD)
+    image.values[:] = 1.0
+    beat, word = LAYOUT["cluster.heartbeat"].start, LAYOUT["cluster.alarm_word"].start + 2
+    entries = [
+        (Override("", OverrideKind.FORCED, 42.0, "anna", 1), beat),
+        (Override("", OverrideKind.DISABLED, None, "anna", 1), word),
+    ]
+    OverrideTable.of(entries, LAYOUT.n_numbers).apply(image)
+    store = ValueStore(LAYOUT.n_numbers, LAYOUT.size)
+    publisher = Publisher(store)
+    publisher.publish(Snapshot(image.freeze(), (), ()))
+    publisher.publish_points(fast(10_100_000_000))
+    assert (store.values[beat], store.detail[beat], store.detail[word]) == (42.0, Q.FORCED, Q.OUT_OF_SERVICE)
+    assert store.bits[LAYOUT.bits_of("cluster.alarm_word")].tolist() == [5, 5, 0]
+    assert store.values[beat + 1] == 7.0
 
 
 def test_nothing_is_committed_before_the_first_scan() -> None:
