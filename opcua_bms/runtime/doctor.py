@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import importlib.metadata
+import os
 import shutil
 import stat
 import sys
@@ -54,6 +55,7 @@ def site_checks(config: Config, base: Path, state: Path, now: datetime.datetime)
     yield _clock(now)
     yield _disk(state)
     yield _folder(state)
+    yield from _named_files(config, base)
     yield from _certificate(stores, config, now)
     yield _users(stores, config)
     yield from _ports(config)
@@ -76,6 +78,24 @@ def _folder(state: Path) -> Check:
     mode = stat.S_IMODE(state.stat().st_mode)
     ok = not mode & 0o077
     return Check("state directory", ok, f"{state}, mode {mode:04o}", "" if ok else f"chmod 700 {state}", 77)
+
+
+def _named_files(config: Config, base: Path) -> Iterator[Check]:
+    """Files that the configuration names: those that are written need a folder, those that are read must be there."""
+    written = {
+        "alarms.journal": config.alarms.journal,
+        "history.path": config.history.path if config.history.enabled else "",
+        "opcua.audit": config.opcua.audit,
+        "opcua.users": config.opcua.users,
+    }
+    for key, name in written.items():
+        folder = (base / name).parent
+        if name and not (folder.is_dir() and os.access(folder, os.W_OK)):
+            fix = f"make {folder}, writable for this user, or change {key}"
+            yield Check(key, False, f"{base / name} cannot be written", fix, 77)
+    for key, name in {"web.certificate": config.web.certificate, "web.key": config.web.key}.items():
+        if name and config.web.enabled and not os.access(base / name, os.R_OK):
+            yield Check(key, False, f"{base / name} cannot be read", f"put it there, readable for this user: {key}", 77)
 
 
 def _certificate(stores: Stores, config: Config, now: datetime.datetime) -> Iterator[Check]:

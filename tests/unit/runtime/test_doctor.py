@@ -83,6 +83,16 @@ def test_a_taken_port_matters_when_it_was_named(state: Path) -> None:
     assert looked(site(web={}), state)["web port"].ok
 
 
+def test_files_that_cannot_be_written_or_read_are_told(state: Path) -> None:
+    """A journal without a folder stops the start; a page without its key is found by the first visitor."""
+    somewhere = {"journal": str(state / "nowhere" / "alarms.sqlite")}
+    found = looked(site(alarms=somewhere, web={"port": 0, "certificate": "web.pem", "key": "web.key"}), state)
+    assert {key for key, check in found.items() if not check.ok} >= {"alarms.journal", "web.certificate", "web.key"}
+    assert str(state / "nowhere") in found["alarms.journal"].fix
+    here = {"journal": str(state / "alarms.sqlite")}
+    assert "alarms.journal" not in looked(site(alarms=here), state), "only what is not well is told of these"
+
+
 def test_a_damaged_certificate_is_told(state: Path) -> None:
     """The server would not start with it."""
     Stores.of(site().opcua, state, state).pki.certificate_path.write_bytes(b"nonsense")
