@@ -119,7 +119,7 @@ class Demo:
         self._told = threading.Event()
         self.url = ""
         threading.Thread(target=self._listen, daemon=True).start()
-        if not self._told.wait(60) or not self.url:
+        if not self._told.wait(180) or not self.url:
             raise SystemExit("the demo did not start")
         self._info = psutil.Process(self.process.pid)
         self._watch = Wire(self.url)

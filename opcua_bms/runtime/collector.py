@@ -1,7 +1,7 @@
 """Full collections of garbage in the gap after a scan, never within one (docs/decisions/0017).
 
 What start-up made is left out of all of them; what a scan makes and drops is the business of the two younger
-generations, which take well under a millisecond.
+generations, which are kept small.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Callable
 EVERY_S = 60.0
 GAP = 0.3
 """share of a period after which the clients have the scan and the devices are not yet asked again"""
-_YOUNG, _MIDDLE, _NEVER = 1_000, 10, 1 << 30
+_YOUNG, _MIDDLE, _NEVER = 700, 4, 1 << 30
 
 
 class Collector:
