@@ -12,6 +12,7 @@ import numpy as np
 from alarm_program import Recorder, running
 
 from opcua_bms.alarms import load_rules
+from opcua_bms.alarms.signals import EVIDENCE
 from opcua_bms.model.alarm import Level, What
 from opcua_bms.model.image import DeviceState
 from opcua_bms.model.quality import IS_GOOD, Quality
@@ -341,7 +342,7 @@ class Run:
             qualities = {Quality(plant.quality[plant.layout[f"cluster.{name}"].start + cluster]) for name in names}
             if Quality.FROZEN in qualities:
                 now = True
-            elif any(IS_GOOD[q] for q in qualities):
+            elif any(EVIDENCE[q] for q in qualities):
                 now = False
             out.append(now)
         return out
