@@ -61,12 +61,13 @@ async def crawls(demo: Program, node: Any, tmp_path_factory: pytest.TempPathFact
 
 def nodes(found: Found) -> dict[str, Any]:
     """Rows without those of sessions."""
-    sessions = {child for _, child in found["nodes"][SESSIONS]["children"]}
-    return {
-        key: row
-        for key, row in found["nodes"].items()
-        if key != SESSIONS and not any(key.startswith(s) for s in sessions)
-    }
+    rows = found["nodes"]
+    todo, sessions = [SESSIONS], {SESSIONS}
+    while todo:
+        below = {child for _, child in rows[todo.pop()]["children"]} - sessions
+        sessions |= below
+        todo += below
+    return {key: row for key, row in rows.items() if key not in sessions}
 
 
 def lasting(row: Any) -> dict[str, Any]:
