@@ -454,7 +454,7 @@ async def test_long_lists_keep_their_order(client: Wire, bench: Bench) -> None:
     assert [r.StatusCode.value for r in results] == expected
     assert [r.RevisedQueueSize for r in results] == [7, 0] * len(ids)
     request = ua.SetMonitoringModeParameters(subscription, ua.MonitoringMode.Sampling, asked)
-    results = (await client.request(ua.SetMonitoringModeRequest(Parameters=request))).Results
+    results = (await client.request(ua.SetMonitoringModeRequest(Parameters=request))).Parameters.Results
     assert [r.value for r in results] == expected
     links = ua.SetTriggeringParameters(subscription, ids[0], asked[2:], [])
     result = (await client.request(ua.SetTriggeringRequest(Parameters=links))).Parameters
