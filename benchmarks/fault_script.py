@@ -189,7 +189,7 @@ class Mischief:
         """The process stood still until now, since then on the monotonic clock."""
         now_ns = time.time_ns()
         start_ns = now_ns - round((time.monotonic() - since_s) * 1e9)
-        stall = Kind((STALL,), may=_LOSS)
+        stall = Kind((STALL,), may=_LOSS | {"ValuesFrozen"})  # the simulated heartbeats stood still too
         self.script += [Episode(k, stall, start_ns, now_ns) for k in range(len(self._now))]
 
 
@@ -262,8 +262,8 @@ def _check(
     kind = episode.kind
     if not kind.must or not episode.end_ns:
         return
-    stalls = [e for e in others if e.kind.words[0] == STALL] if kind.disturbed else []
-    if _longest_ns(episode, stalls) < kind.after_s * 1e9:
+    stalls = [e for e in others if e.kind.words[0] == STALL]
+    if _longest_ns(episode, stalls, RECOVERY_S if kind.disturbed else 0.0) < kind.after_s * 1e9:
         return
     out.expected += 1
     own = spans.get((episode.cluster, kind.must), [])
@@ -272,13 +272,13 @@ def _check(
         out.missed.append(f"cluster {episode.cluster + 1}: {kind.words[0]} for {lasted:.1f} s without {kind.must}")
 
 
-def _longest_ns(episode: Episode, stalls: Sequence[Episode]) -> float:
-    """Longest time of a fault in which the process was never held up (nor shortly before)."""
+def _longest_ns(episode: Episode, stalls: Sequence[Episode], recovery_s: float) -> float:
+    """Longest time of a fault in which the process was never held up, nor `recovery_s` before."""
     longest, since = 0.0, float(episode.start_ns)
     for stall in stalls:
         if stall.end_ns > since and stall.start_ns < episode.end_ns:
             longest = max(longest, stall.start_ns - since)
-            since = stall.end_ns + RECOVERY_S * 1e9
+            since = stall.end_ns + recovery_s * 1e9
     return max(longest, episode.end_ns - since)
 
 
