@@ -70,7 +70,8 @@ async def test_the_shapes_can_be_read(tmp_path: Path) -> None:
     code, out, errors = await program.run("tags", "site.toml", "--format", "nodeset2", "--node", "BMS.Power")
     assert code == 0, errors
     nodes = [e.attrib["NodeId"] for e in ET.fromstring(out) if "NodeId" in e.attrib]  # noqa: S314 - our own output
-    assert nodes == [f"ns=1;s=BMS{path}" for path in ("", ".Power", ".Power.EURange", ".Power.EngineeringUnits")]
+    below = ("EURange", "EngineeringUnits", "SignConvention")
+    assert nodes == ["ns=1;s=BMS", "ns=1;s=BMS.Power", *(f"ns=1;s=BMS.Power.{name}" for name in below)]
     code, out, _ = await program.run("doctor", "site.toml", "--json")
     assert code == 78, "nobody may log in yet"
     assert {row["name"] for row in json.loads(out) if not row["ok"]} >= {"users"}
