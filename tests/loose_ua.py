@@ -9,6 +9,15 @@ from asyncua.ua.uaerrors import UaError as _UaError
 from asyncua.ua.uaerrors import UaStatusCodeError as _UaStatusCodeError
 
 ua: Any = asyncua.ua
-Client: Any = vars(asyncua)["Client"]
+
+
+class _Patient(asyncua.Client):
+    """One that does not hang up when a busy machine answers a second late (asyncua's watchdog does)."""
+
+    def __init__(self, url: str, timeout: float = 30, watchdog_intervall: float = 30.0, **more: Any) -> None:
+        super().__init__(url, timeout=timeout, watchdog_intervall=watchdog_intervall, **more)
+
+
+Client: Any = _Patient
 UaError: type[_UaError] = _UaError
 UaStatusCodeError: type[_UaStatusCodeError] = _UaStatusCodeError

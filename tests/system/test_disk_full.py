@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from asyncua import Client
 from bms_plant import plant
 from history_plant import SECOND_NS, SMALL, START_NS, Past
+from loose_ua import Client
 from program import free_port
 from restart_rig import bit, site_of
 from small_disk import WAYS, SmallDisk, may_mount, small_disk
