@@ -81,7 +81,7 @@ async def test_an_import_has_the_nodes_of_the_server(tmp_path: Path) -> None:
     server = await serve(RAGGED)
     await blank.start()
     try:
-        async with Client(server.endpoint_url) as ours, Client(blank.endpoint_url) as theirs:
+        async with Client(server.endpoint_url, timeout=30) as ours, Client(blank.endpoint_url) as theirs:
             for client in (ours, theirs):
                 found = [await client.get_namespace_index(uri) for uri in (NAMESPACE_URI, SITE_URI)]
                 assert found == [2, 3]
