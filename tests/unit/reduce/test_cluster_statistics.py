@@ -122,10 +122,11 @@ def check_cluster(check: Checker, naive: Naive, now_s: float, last_s: float | No
     values = [readings[m.slot] for m in good]
     share = 0.0 if last_s is None else 1.0 - math.exp(-(now_s - last_s) / TIME_S)
     median = plain.median(values) if values else None
-    deviation = plain.median([abs(v - median) for v in values]) if median is not None else None
+    deviation = None if median is None else plain.median([abs(v - median) for v in values])
+    middle = median or 0.0
     scale = max(1.4826 * (deviation or 0.0), LEAST[quantity])
     for m in naive.members:
-        now = max(min((readings[m.slot] - median) / scale, 9.0), -9.0) if m in good else 0.0
+        now = max(min((readings[m.slot] - middle) / scale, 9.0), -9.0) if m in good else 0.0
         m.score = m.score * (1 - share) + share * now if m in good else 0.0
         if m in good:
             m.past.append((now_s, readings[m.slot]))
@@ -211,8 +212,7 @@ def check_packs(check: Checker, naive: Naive, good: list[Member], readings: dict
         return
     worst = max(spreads.values())
     check.value(name, worst)
-    pack = check.got(f"{name}.pack_index")[0]
-    assert spreads[pack] == pytest.approx(worst, abs=1e-9)
+    assert spreads[int(check.got(f"{name}.pack_index")[0])] == pytest.approx(worst, abs=1e-9)
 
 
 @settings(max_examples=40, deadline=None)
