@@ -14,8 +14,8 @@ ua: Any = asyncua.ua
 class _Patient(asyncua.Client):
     """One that does not hang up when a busy machine answers a second late (asyncua's watchdog does)."""
 
-    def __init__(self, url: str, *arguments: Any, watchdog_intervall: float = 30.0, **more: Any) -> None:
-        super().__init__(url, *arguments, watchdog_intervall=watchdog_intervall, **more)
+    def __init__(self, url: str, timeout: float = 4.0, **more: Any) -> None:
+        super().__init__(url, timeout, watchdog_intervall=30.0, **more)
 
 
 Client: Any = _Patient
