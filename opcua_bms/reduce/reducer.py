@@ -69,8 +69,6 @@ class Reducer:
         self._nominal = np.array([max(c.series * c.parallel, 1) for c in t.clusters], float)
         own = self._own_slots()
         self._copies = tb.Copies.of(layout, bound, only=~own & ~bound[: layout.n_numbers])
-        self.source = self._sources()
-        """int64[size]: the slot that a device feeds each slot through, −1: it is computed, or nothing gives it"""
         mine = own | bound[: layout.n_numbers]
         self._witnesses = Comparison(topology, layout, bound, mine, steps)
         self._cluster_starts = tb.scope_starts(layout, Scope.CLUSTER)
@@ -94,7 +92,12 @@ class Reducer:
                 rows[row] = self._any_member(scope, self._has_cells[quantity])
         return own
 
-    def _sources(self) -> IntArray:
+    @property
+    def source(self) -> IntArray:
+        """int64[size]: the slot that a device feeds each slot through, −1: it is computed, or nothing gives it.
+
+        Made anew for whoever asks: a large plant has millions of slots.
+        """
         slots = np.arange(self._layout.size)
         out = np.where(self._bound, slots, -1)
         out[self._copies.target] = self._copies.source
