@@ -46,9 +46,8 @@ class Collector:
         self._last = self._clock()
 
     def stop(self) -> None:
-        """As it was."""
+        """The interpreter collects by itself again; what is frozen stays so, else the end of the process takes longer."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         gc.set_threshold(*self._before)
-        gc.unfreeze()
