@@ -46,7 +46,7 @@ class Collector:
         self._last = self._clock()
 
     def stop(self) -> None:
-        """The interpreter collects by itself again; what is frozen stays so, else the end of the process takes longer."""
+        """The interpreter collects by itself again; what is frozen stays so: the process ends sooner."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
