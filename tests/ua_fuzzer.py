@@ -231,7 +231,7 @@ class Door(Protocol):
         ...
 
 
-async def fuzz(port: int, seed: int, messages: int, door: Door = RawClient) -> dict[str, int]:  # type: ignore[assignment]  # its class methods
+async def fuzz(port: int, seed: int, messages: int, door: Door = RawClient) -> dict[str, int]:
     """Send `messages` messages; counts of what came of it. Raises when an illegal frame leaves its connection open."""
     fuzzer = Fuzzer(seed)
     counts = {"answered": 0, "ended": 0, "illegal": 0}

@@ -117,7 +117,7 @@ async def test_a_forced_cell_is_marked_and_everything_sees_it(plant: Plant) -> N
 
     async def shown() -> bool:
         ((value, _),) = await plant.read(MAXIMUM)
-        return value == 3.7
+        return bool(value == 3.7)
 
     await plant.until(shown)
     cell, cluster, pack, index = await plant.read(
@@ -154,6 +154,7 @@ async def test_only_engineers_may(plant: Plant) -> None:
         await plant.ask("ForceValue", CELL, 3.0, user="olga")
     method = plant.client.get_node(plant.node("BMS.Overrides.ForceValue"))
     allowed = await method.read_attribute(AttributeIds.UserExecutable)
+    assert allowed.Value is not None
     assert allowed.Value.Value is False
     arguments = await plant.client.get_node(plant.node("BMS.Overrides.ForceValue.InputArguments")).read_value()
     assert [argument.Name for argument in arguments] == ["Point", "Value", "Comment"]
@@ -193,7 +194,7 @@ async def test_overrides_outlive_the_program_until_they_are_released(plant: Plan
 
     async def back() -> bool:
         ((value, _),) = await plant.read(MAXIMUM)
-        return value == 3.7
+        return bool(value == 3.7)
 
     await plant.until(back)
     cell, disabled, count = await plant.read(

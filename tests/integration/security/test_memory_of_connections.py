@@ -56,7 +56,7 @@ async def subscribed(port: int) -> RawClient:
 @pytest.mark.parametrize("visit", [half_open, RawClient.open, RawClient.login, refused, subscribed])
 async def test_a_connection_that_is_gone_leaves_nothing_for_the_collector(server: UaServer, visit: Any) -> None:
     """Rings of references kept buffers of a flood until a full collection, which came late and held up the loop."""
-    binary = server.server.bserver
+    binary: Any = server.server.bserver
     known: list[weakref.ref[Any]] = []
     make: Any = binary._make_protocol
 

@@ -232,8 +232,8 @@ def test_memory_is_bounded_and_values_are_vectors() -> None:
     """A year of scans must not fill the memory with samples."""
     one = plant(**{"cluster-charge-drift": {"window_s": 60}})
     one.scans(300)
-    k = next(k for k, m in enumerate(one.state.memory) if m is not None and len(m) == 4 and np.size(m[1]) == 3)
-    assert len(one.state.memory[k][3]) <= 14
+    drift = next(m for m in one.state.memory if m is not None and len(m) == 4 and np.size(m[1]) == 3)
+    assert len(drift[3]) <= 14
 
 
 def test_every_default_rule_of_two_witnesses_has_a_delay() -> None:
