@@ -141,7 +141,7 @@ def duration(ms: float) -> ua.Variant:
 @contextlib.asynccontextmanager
 async def session(url: str, user: str = "", password: str = "") -> AsyncIterator[Wire]:
     """A session of a user, or of nobody."""
-    client = Client(url, timeout=30)
+    client = Client(url, timeout=30, watchdog_intervall=30)
     if user:
         client.set_user(user)
         client.set_password(password)

@@ -123,7 +123,7 @@ def _description(node_id: Any) -> ua.BrowseDescription:
 
 async def crawl(endpoint: str, *, values: bool = True) -> Row:
     """Namespaces, one row per node, and what was wrong; without `values` only what browsing tells."""
-    async with Client(endpoint, timeout=30) as client:
+    async with Client(endpoint, timeout=30, watchdog_intervall=30) as client:
         crawler = Crawler(client, list(await client.get_namespace_array()))
         await crawler.browse()
         if values:

@@ -368,7 +368,7 @@ async def secure_client(
     application_uri: str = "urn:test:client",
 ) -> Client:
     """The library's client with a forged certificate, not connected yet."""
-    client = Client(server.endpoint_url, timeout=30)
+    client = Client(server.endpoint_url, timeout=30, watchdog_intervall=30)
     client.application_uri = application_uri
     await client.set_security(
         policy.value,

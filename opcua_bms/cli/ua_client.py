@@ -25,6 +25,8 @@ from opcua_bms.ua.security.certificates import load_certificates, thumbprint
 
 BATCH = 500
 _RETRY_S = 0.2
+_PATIENCE_S = 10.0
+"""How long a busy server may leave a question unanswered before the session is given up."""
 _SCAN_COUNTER = f"{ROOT}.Diagnostics.ScanCounter"
 _OVERRIDES = f"{ROOT}.Overrides"
 _REFUSED = {
@@ -56,7 +58,7 @@ async def connected(endpoint: str, wait_s: float, login: Login | None = None) ->
     """
     deadline = time.monotonic() + wait_s
     while True:
-        client = Client(endpoint, timeout=max(1.0, wait_s))
+        client = Client(endpoint, timeout=max(1.0, wait_s), watchdog_intervall=_PATIENCE_S)
         try:
             if login is not None:
                 client.application_uri = login.application_uri

@@ -94,7 +94,7 @@ def test_all_clients_see_the_same(crawls: dict[str, Found]) -> None:
 
 async def test_every_variable_says_what_it_is(demo: Program, crawls: dict[str, Found]) -> None:
     """A client makes its tag list from this: type, data type, unit and range where the type wants them, description."""
-    async with Client(endpoint(demo), timeout=30) as client:
+    async with Client(endpoint(demo), timeout=30, watchdog_intervall=30) as client:
         types = await _subtypes(client, BASE_ANALOG_TYPE, crawls["asyncua"]["namespaces"])
     rows = nodes(crawls["node-opcua"])
     wrong = []
@@ -129,7 +129,7 @@ async def test_every_value_of_a_healthy_plant_is_good(demo: Program, crawls: dic
     assert {key for key in places if not any(part in key and key.endswith(end) for part, end in unknown)} == set()
     assert all(".LimitState.CurrentState" in key for key in states), "Part 9 §5.8.12: no limit is exceeded"
     left = [key.removeprefix(SITE) for key in others.keys() - places - states]
-    async with Client(endpoint(demo), timeout=30) as client, asyncio.timeout(60):
+    async with Client(endpoint(demo), timeout=30, watchdog_intervall=30) as client, asyncio.timeout(60):
         while left:  # on a busy machine a scan may be missed: then the next one brings the value
             wanted = [ua.NodeId(ua.String(key.removeprefix("s=")), ua.Int16(3)) for key in left]
             found: list[Any] = list(await client.uaclient.read_attributes(wanted, A.Value))

@@ -29,7 +29,7 @@ async def server() -> AsyncIterator[BmsServer]:
 
 @pytest.fixture(scope="module")
 async def client(server: BmsServer) -> AsyncIterator[Client]:
-    async with Client(server.endpoint_url, timeout=30) as client:
+    async with Client(server.endpoint_url, timeout=30, watchdog_intervall=30) as client:
         yield client
 
 
@@ -140,7 +140,7 @@ async def test_node_ids_survive_a_restart(crawl: Crawl) -> None:
     """Without it every client's configuration breaks with each restart (must-hold 5)."""
     again = await bp.serve(bp.RAGGED)
     try:
-        async with Client(again.endpoint_url, timeout=30) as client:
+        async with Client(again.endpoint_url, timeout=30, watchdog_intervall=30) as client:
             second = Crawl(client)
             await second.below(again.names.node("BMS"), again.names.site)
         assert set(second.references) == set(crawl.references)

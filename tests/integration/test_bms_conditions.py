@@ -33,7 +33,7 @@ async def server() -> AsyncIterator[BmsServer]:
 
 @pytest.fixture(scope="module")
 async def client(server: BmsServer) -> AsyncIterator[Client]:
-    async with Client(server.endpoint_url, timeout=30) as client:
+    async with Client(server.endpoint_url, timeout=30, watchdog_intervall=30) as client:
         yield client
 
 

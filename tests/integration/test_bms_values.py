@@ -32,7 +32,7 @@ async def server() -> AsyncIterator[BmsServer]:
 
 @pytest.fixture(scope="module")
 async def client(server: BmsServer) -> AsyncIterator[Client]:
-    async with Client(server.endpoint_url, timeout=30) as client:
+    async with Client(server.endpoint_url, timeout=30, watchdog_intervall=30) as client:
         yield client
 
 
@@ -65,7 +65,7 @@ async def test_values_wait_for_the_first_scan() -> None:
     """Without it a client that connects early reads zeros as if they were measured."""
     server = await bp.serve(bp.RAGGED)
     try:
-        async with Client(server.endpoint_url, timeout=30) as client:
+        async with Client(server.endpoint_url, timeout=30, watchdog_intervall=30) as client:
             names = ("BMS.BusVoltage", "BMS.Connected", "BMS.Diagnostics.ScanCounter", "BMS.AlarmWord.Bit16")
             answers = await read(client, server, *names)
             assert {a.StatusCode.value for a in answers} == {StatusCodes.BadWaitingForInitialData}
@@ -136,7 +136,7 @@ async def test_the_design_load_costs_neither_start_nor_publish() -> None:
         server.publish(snapshot)
     assert (time.thread_time() - started) / 20 < 0.01
     try:
-        async with Client(server.endpoint_url, timeout=30) as client:
+        async with Client(server.endpoint_url, timeout=30, watchdog_intervall=30) as client:
             last = "BMS.Stack1.Cluster20.Pack25.Cell40.Voltage"
             paths = (last, "BMS.Stack1.Cluster20.CellVoltages", "BMS.Stack1.Cluster20.Pack25.CellTemperatures")
             cell, array, temperatures = await read(client, server, *paths)

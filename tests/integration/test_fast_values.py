@@ -31,7 +31,7 @@ async def test_a_client_sees_fast_values_between_scans(tmp_path: Path) -> None:
     served = Program(tmp_path / "served", "serve", str(site), "--insecure-demo-access")
     try:
         await served.start()
-        async with Client(endpoint, timeout=30) as client:
+        async with Client(endpoint, timeout=30, watchdog_intervall=30) as client:
             index = await client.get_namespace_index("urn:opcua-bms:site:battery-plant")
             paths = ("BMS.Stack1.Cluster01.Heartbeat", "BMS.Stack1.Cluster01.Voltage", "BMS.Diagnostics.ScanCounter")
             nodes = [ua.NodeId(ua.String(path), ua.Int16(index)) for path in paths]

@@ -35,11 +35,11 @@ class Plant:
 
     def __init__(self, program: Program, endpoint: str) -> None:
         self.program, self.endpoint = program, endpoint
-        self.client = Client(endpoint, timeout=30)
+        self.client = Client(endpoint, timeout=30, watchdog_intervall=30)
         self.site = 0
 
     async def connect(self) -> None:
-        self.client = Client(self.endpoint, timeout=30)
+        self.client = Client(self.endpoint, timeout=30, watchdog_intervall=30)
         await self.client.connect()
         self.site = await self.client.get_namespace_index("urn:opcua-bms:site:battery-plant")
 

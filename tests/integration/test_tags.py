@@ -28,7 +28,7 @@ async def test_the_list_is_what_the_server_has() -> None:
     assert len({tag.path for tag in listed}) == len(listed)
     server = await serve(RAGGED)
     try:
-        async with Client(server.endpoint_url, timeout=30) as client:
+        async with Client(server.endpoint_url, timeout=30, watchdog_intervall=30) as client:
             assert await client.get_namespace_index(SITE_URI) == NAMESPACE_INDEX
             ids = [ua.NodeId.from_string(tag.node_id) for tag in listed]
 

@@ -76,7 +76,7 @@ async def rig(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Rig]:
         (folder / "site.toml").write_text("\n".join(lines))
         async with (
             running(folder / "served", "serve", str(folder / "site.toml")),
-            Client(endpoint, timeout=30) as client,
+            Client(endpoint, timeout=30, watchdog_intervall=30) as client,
         ):
             site = await client.get_namespace_index("urn:opcua-bms:site:battery-plant")
             yield Rig(client, choose(None, folder / "sim" / "run"), site)

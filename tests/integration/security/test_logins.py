@@ -369,11 +369,11 @@ async def test_demo_lets_everybody_look_and_nobody_write(tmp_path: Path) -> None
     gate.users.add("olga", PASSWORD, [Role.OPERATOR])
     async with guarded_server(gate) as server:
         new = ua.DataValue(ua.Variant(7.0))
-        async with Client(server.endpoint_url, timeout=30) as client:
+        async with Client(server.endpoint_url, timeout=30, watchdog_intervall=30) as client:
             assert await client.get_node(VALUE).read_value() is not None
             assert await code_of(client.get_node(VALUE).write_value(new)) == StatusCodes.BadUserAccessDenied
             assert await code_of(client.nodes.objects.call_method(METHOD)) == StatusCodes.BadUserAccessDenied
-        client = Client(server.endpoint_url, timeout=30)
+        client = Client(server.endpoint_url, timeout=30, watchdog_intervall=30)
         client.set_user("olga")
         client.set_password(PASSWORD)
         async with client:

@@ -64,7 +64,7 @@ async def test_expiry_is_told_sixty_days_ahead(tmp_path: Path, caplog: pytest.Lo
     gate = late_gate(tmp_path, clock)
     left = gate.days_left()
     assert left is not None
-    async with guarded_server(gate) as server, Client(server.endpoint_url, timeout=30) as client:
+    async with guarded_server(gate) as server, Client(server.endpoint_url, timeout=30, watchdog_intervall=30) as client:
         heard = Heard()
         subscription = await client.create_subscription(50, heard)
         await subscription.subscribe_events(evtypes=[ua.ObjectIds.SystemEventType])

@@ -87,7 +87,7 @@ async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Progra
 async def client_of(site: Program, application: Forged, name: str | None, person: Forged | None = None) -> Client:
     """A client of the site, not connected yet."""
     url = site.ready.split()[0]
-    client = Client(url, timeout=30)
+    client = Client(url, timeout=30, watchdog_intervall=30)
     certificate = (site.state / "pki/own/certs/server.der").read_bytes()
     (name_of_application,) = application.certificate.subject
     client.application_uri = URIS[str(name_of_application.value)]
