@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -215,15 +216,15 @@ async def test_a_flood_that_a_queue_cannot_hold(
     assert sorted(n for n in listed if n) == sorted(id_.rpartition(".")[2] for id_, _ in raised)
 
 
-def audit_filter() -> ua.EventFilter:
-    """Fields of AuditConditionEventType and its subtypes, of such events alone."""
+def audit_filter(of_type: int = Ids.AuditConditionEventType) -> ua.EventFilter:
+    """Fields of AuditConditionEventType and its subtypes, of such events alone or of another type's."""
     names = ("EventType", "SourceNode", "SourceName", "Status", "ClientUserId", "MethodId", "ConditionEventId")
     select = [
         ua.SimpleAttributeOperand(standard(Ids.BaseEventType), [ua.QualifiedName(n)], AttributeIds.Value)
         for n in (*names, "Comment", "ShelvingTime")
     ]
     chosen = ua.EventFilter(select)
-    operand = ua.LiteralOperand(ua.Variant(standard(Ids.AuditConditionEventType), ua.VariantType.NodeId))
+    operand = ua.LiteralOperand(ua.Variant(standard(of_type), ua.VariantType.NodeId))
     chosen.WhereClause.Elements = [ua.ContentFilterElement(ua.FilterOperator.OfType, [operand])]
     return chosen
 
@@ -271,3 +272,24 @@ async def test_what_operators_do_is_audited(
     assert [f[5] for f in found] == [method for _, method, *_ in calls]
     assert [(bytes(f[6]), f[7].Text) for f in found[:3]] == [(event_id, "seen")] * 3
     assert (found[3][8], found[4][7].Text) == (5000.0, "done")
+
+
+async def test_a_reset_of_the_counts_is_audited(
+    running: tuple[BmsServer, ConditionPlant], client: AlarmClient, node: Any
+) -> None:
+    """Without it somebody makes a bad month look good, and nobody knows who (Part 9 §9.2, Part 5 §6.4.27)."""
+    reset = standard(Ids.AlarmMetricsType_Reset)
+    async with session(running[0].endpoint_url, "sarah", PASSWORD) as wire:
+        subscription = await wire.subscribe()
+        item = ua.MonitoredItemCreateRequest(
+            ua.ReadValueId(SERVER, AttributeIds.EventNotifier),
+            ua.MonitoringMode.Reporting,
+            ua.MonitoringParameters(7, 0.0, audit_filter(Ids.AuditUpdateMethodEventType), 100, True),
+        )
+        (result,) = await wire.monitor(subscription, item)
+        result.StatusCode.check()
+        assert await client.call(node("BMS.Alarms.Metrics"), reset) == 0
+        (fields,) = await asyncio.wait_for(wire.events(1), 30)
+        kind, _, name, done, user, method, *_ = [v.Value for v in fields.EventFields]
+    assert (kind, name, done, user) == (standard(Ids.AuditUpdateMethodEventType), "Attribute/Call", True, "anonymous")
+    assert method == reset
