@@ -11,7 +11,7 @@ from opcua_bms.model.layout import Layout
 from opcua_bms.model.quality import IS_USABLE, Quality
 from opcua_bms.model.topology import IntArray, Topology
 from opcua_bms.reduce import statistics as st
-from opcua_bms.reduce.robust import F64, sorted_middles
+from opcua_bms.reduce.robust import F32, F64, sorted_middles
 from opcua_bms.reduce.rows import CENTRES, DIGITS, Rows
 from opcua_bms.reduce.settings import ReduceSettings
 from opcua_bms.reduce.tables import Bool
@@ -86,8 +86,9 @@ class ClusterStatistics:
         scan = image.scan
         for rows in self._rows:
             rows.take(image)
-        middles = [sorted_middles(self._ordered(rows), rows.counts) for rows in self._rows]
-        median, deviation = np.stack([m for m, _ in middles]), np.stack([d for _, d in middles])
+        median, deviation = np.empty((2, self._groups)), np.empty((2, self._groups))
+        for k, rows in enumerate(self._rows):
+            median[k], deviation[k] = sorted_middles(self._ordered(rows), rows.counts)
         scale = np.maximum(NORMAL * deviation, self._least)
         out = block[: 2 * _ROWS].reshape(2, _ROWS, -1)
         levels = np.empty((2, 3, self._groups))
@@ -101,9 +102,10 @@ class ClusterStatistics:
         self._open_wires(block[2 * _ROWS :], median[0], scale[0])
 
     @staticmethod
-    def _ordered(rows: Rows) -> npt.NDArray[np.float32]:
+    def _ordered(rows: Rows) -> F32:
         np.copyto(rows.work, rows.deviation)
-        rows.work.sort(axis=1)  # NaN go to the end
+        rows.work.reshape(-1)[rows.bad] = np.inf
+        rows.work.sort(axis=1)
         return rows.work
 
     def _trends(self, out: F64, levels: F64, median: F64, scale: F64, scan: ScanInfo) -> None:

@@ -158,7 +158,7 @@ class Reducer:
 
     def _statistics(self, image: Image) -> None:
         level = st.join(*(self._packs(image, quantity) for quantity in _ELEMENTS))
-        packs = level
+        packs, levels = level, []
         for scope in _SCOPES:
             if scope in self._folds:
                 level = st.fold(level, self._folds[scope])
@@ -166,7 +166,10 @@ class Reducer:
                 self._of_clusters.complete(image, packs, level)
                 for half, quantity in enumerate(_ELEMENTS):
                     self._insert_reported(image, quantity, level, half * self._topology.n_clusters)
-            self._write(image, scope, level)
+            levels.append(level)
+        grades = st.grade(levels, self._settings.least_share, self._settings.required_share)
+        for scope, level, graded in zip(_SCOPES, levels, grades, strict=True):
+            self._write(image, scope, level, graded)
 
     def _packs(self, image: Image, quantity: str) -> st.Level:
         slots = self._layout[_ELEMENTS[quantity]].slots
@@ -209,11 +212,11 @@ class Reducer:
                 level.measured_s[at] = image.measured_s[layout[f"reported.cluster.{rank}_cell_{quantity}"].start + here]
         level.mean[at] = np.nan_to_num(said(f"average_cell_{quantity}")[0])
 
-    def _write(self, image: Image, scope: Scope, level: st.Level) -> None:
+    def _write(self, image: Image, scope: Scope, level: st.Level, graded: U8) -> None:
         where, shape = self._blocks[scope]
         values, quality = image.values[where].reshape(shape), image.quality[where].reshape(shape)
         each = (shape[0], shape[2])  # [quantity, group]
-        graded = st.grade(level, self._settings.least_share, self._settings.required_share).reshape(each)
+        graded = graded.reshape(each)
         ranked = (len(EXTREMA), *each)
         best = level.value.reshape(ranked).swapaxes(0, 1)
         place = level.place.reshape(3, *ranked).swapaxes(1, 2)
@@ -237,15 +240,21 @@ class Reducer:
         image.stamp_ns[where].reshape(shape)[:] = stamps[:, None]
         image.measured_s[where].reshape(shape)[:] = measured[:, None]
         found = np.isfinite(best)
-        if found.all() and not graded.any() and not any(self._summary.values()):
+        summary = any(self._summary.values())
+        whole = bool(found.all()) and not summary
+        if whole and not graded.any():
             return
-        places = quality[:, : tb.AVERAGE].reshape(extrema.shape)
-        places[:] = np.where(~found & IS_USABLE[graded][:, None], Quality.INSUFFICIENT, graded[:, None])[:, :, None]
-        counted = np.where(total > 0, Quality.GOOD, Quality.NOT_SUPPORTED)
-        quality[:, tb.VALID] = quality[:, tb.TOTAL] = counted
+        quality[:, tb.VALID] = quality[:, tb.TOTAL] = np.where(total > 0, Quality.GOOD, Quality.NOT_SUPPORTED)
+        usable = IS_USABLE[graded]
+        if whole and usable.all():
+            return
+        places = quality[:, : tb.AVERAGE].reshape(extrema.shape).swapaxes(2, 3)
+        places[~found & usable[:, None]] = Quality.INSUFFICIENT
         for row, quantity in enumerate(_ELEMENTS):
             self._hide_unknown(scope, quantity, values[row], quality[row])
-        np.copyto(values, np.nan, where=~IS_USABLE[quality] | ~np.isfinite(values))
+            odd = np.arange(shape[2]) if summary else np.flatnonzero(~(found[row].all(axis=0) & usable[row]))
+            part = values[row][:, odd]
+            values[row][:, odd] = np.where(IS_USABLE[quality[row][:, odd]] & np.isfinite(part), part, np.nan)
 
     def _hide_unknown(self, scope: Scope, quantity: str, values: F64, quality: U8) -> None:
         """Grade what summary values cannot tell: cell numbers, counts, deviation of clusters without cells."""

@@ -25,7 +25,7 @@ class Rows:
     """One quantity of all clusters; `take` reads a scan, `drop` lets go of it: a large plant has millions of cells.
 
     After `take`: `work` float32[g, w] is scratch; `deviation` float32[g, w], reading less centre, NaN where it is not
-    good; `whole`: nothing is NaN; `counts` int64[g] good readings; `low_at`, `high_at` int64[g] columns of the
+    good; `bad` int64: ascending flat places of those; `counts` int64[g] good readings; `low_at`, `high_at` int64[g] columns of the
     extremes, `low`, `high` float64[g] their deviations (+∞, −∞: none); `off_count` and `off_at` int64[g]: sensors off,
     and the column of the first.
     """
@@ -42,9 +42,8 @@ class Rows:
         self.centre = CENTRES[quantity]
         self._packs, self._pack_number = packs, t.pack_number
         self._first, self._last = offsets[:-1], max(int(offsets[-1]) - 1, 0)
-        self._starts = np.arange(self.groups) * self.width
         self.deviation = self.work = NOTHING
-        self.whole = False
+        self.bad: IntArray = self.grid.padding
         self.counts: IntArray = np.zeros(self.groups, np.int64)
         self.low_at = self.high_at = self.off_count = self.off_at = np.zeros(self.groups, np.int64)
         self.low: F64 = np.full(self.groups, np.inf)
@@ -56,37 +55,46 @@ class Rows:
         if not self.width or not self.groups:
             return
         quality = image.quality[self.slots]
-        matrix = np.asarray(self.grid.take(image.values[self.slots], np.nan))
+        matrix = np.asarray(self.grid.take(image.values[self.slots], self.centre))
         np.subtract(matrix, self.centre, out=self.deviation, casting="same_kind")
-        self.whole = self.grid.real is None and not quality.any() and bool(np.isfinite(self.deviation.sum()))
-        if self.whole:
-            self.counts = np.full(self.groups, self.width)
-            low = high = self.deviation
-        else:
-            good = np.asarray(self.grid.take(IS_GOOD[quality], 0.0), bool) & np.isfinite(self.deviation)
-            np.copyto(self.deviation, np.nan, where=~good)
-            self.counts = good.sum(axis=1)
-            low, high = np.where(good, self.deviation, np.inf), np.where(good, self.deviation, -np.inf)
-        self.low_at, self.high_at = low.argmin(axis=1), high.argmax(axis=1)
-        self.low = self.at(low, self.low_at)
-        self.high = self.at(high, self.high_at)
-        self._off(quality)
+        flat = self.deviation.reshape(-1)
+        odd = np.flatnonzero(quality != Quality.GOOD)
+        self.bad = self.grid.padding
+        if odd.size:
+            bad = self.grid.places(odd[~IS_GOOD[quality[odd]]])
+            self.bad = np.sort(np.concatenate((self.bad, bad))) if self.bad.size else bad
+            flat[self.bad] = 0.0
+        if not np.isfinite(self.deviation.sum()):
+            self.bad = np.union1d(self.bad, np.flatnonzero(~np.isfinite(flat)))
+        self.counts = np.full(self.groups, self.width)
+        if self.bad.size:
+            self.counts -= np.bincount(self.bad // self.width, minlength=self.groups)
+        flat[self.bad] = np.inf
+        self.low_at = self.deviation.argmin(axis=1)
+        self.low = self.at(self.deviation, self.low_at)
+        flat[self.bad] = -np.inf
+        self.high_at = self.deviation.argmax(axis=1)
+        self.high = self.at(self.deviation, self.high_at)
+        flat[self.bad] = np.nan
+        self._off(quality, odd)
 
-    def _off(self, quality: npt.NDArray[np.uint8]) -> None:
+    def _off(self, quality: npt.NDArray[np.uint8], odd: IntArray) -> None:
         """Sensors that say that they failed, and good readings at a rail."""
         bottom, top = (rail - self.centre for rail in RAILS[self.quantity])
         near = bool((self.low <= bottom + 1e-6).any() or (self.high >= top - 1e-6).any())
-        if self.whole and not near:
+        failed = self.grid.places(odd[quality[odd] == Quality.SENSOR_FAILURE])
+        if not near and not failed.size:
             self.off_count = np.zeros(self.groups, np.int64)
             return
-        off = np.asarray(self.grid.take(quality == Quality.SENSOR_FAILURE, 0.0), bool)
+        off = np.zeros(self.shape, bool)
+        off.reshape(-1)[failed] = True
         if near:
-            off = off | (self.deviation <= bottom + 1e-6) | (self.deviation >= top - 1e-6)
+            off |= (self.deviation <= bottom + 1e-6) | (self.deviation >= top - 1e-6)
         self.off_count, self.off_at = off.sum(axis=1), off.argmax(axis=1)
 
     def at(self, of: F32, columns: IntArray) -> F64:
         """What a matrix of this shape has in these columns int64[…, g]."""
-        values: F64 = of.reshape(-1)[self._starts + columns].astype(np.float64)
+        values: F64 = of.reshape(-1)[self.grid.starts + columns].astype(np.float64)
         return values
 
     def drop(self) -> None:

@@ -7,6 +7,7 @@ place, because argmax takes the first and candidates are kept in order of place.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -32,14 +33,18 @@ VALID, GOOD, TOTAL = range(3)
 class Grid:
     """Ragged groups as a padded matrix of shape (groups, widest).
 
-    `first` int[groups]: the first member of each (0 for an empty one). `index` int and `real` bool of that shape say
-    which member is where, and which places are no padding; None if every place is taken.
+    `first` int[groups]: the first member of each (0 for an empty one); `members` int[groups]: how many it has; `starts`
+    int[groups]: its first place in the flat matrix. `index` int and `real` bool of that shape say which member is
+    where, and which places are no padding; None if every place is taken. `padding` int: the flat places that are.
     """
 
     first: IntArray
+    members: IntArray
+    starts: IntArray
     shape: tuple[int, int]
     index: IntArray | None
     real: Bool | None
+    padding: IntArray
 
     @classmethod
     def of(cls, offsets: IntArray) -> Grid:
@@ -47,11 +52,21 @@ class Grid:
         counts = np.diff(offsets)
         widest = int(counts.max(initial=0))
         first = np.where(counts > 0, offsets[:-1], 0)
+        starts = np.arange(counts.size) * widest
         if bool((counts == widest).all()):
-            return cls(first, (counts.size, widest), None, None)
+            return cls(first, counts, starts, (counts.size, widest), None, None, np.zeros(0, np.int64))
         span = np.arange(widest)
         real = span[None, :] < counts[:, None]
-        return cls(first, real.shape, np.where(real, first[:, None] + span[None, :], 0), real)
+        index = np.where(real, first[:, None] + span[None, :], 0)
+        return cls(first, counts, starts, real.shape, index, real, np.flatnonzero(~real))
+
+    def places(self, members: IntArray) -> IntArray:
+        """Where in the flat matrix these members are."""
+        if self.real is None:
+            return members
+        group = np.searchsorted(np.cumsum(self.members), members, side="right")
+        at: IntArray = self.starts[group] + members - self.first[group]
+        return at
 
     def take(self, members: npt.NDArray[np.generic], fill: float) -> npt.NDArray[np.generic]:
         """members[..., n] → [..., groups, widest], padded with `fill`."""
@@ -101,36 +116,27 @@ def _top_two(candidates: F64) -> tuple[F64, I64]:
 
 
 def of_packs(values: F64, quality: U8, stamp_ns: I64, measured_s: F64, grid: Grid, pack: F64, cluster: F64) -> Level:
-    """The level of packs from readings [n]; `pack` and `cluster` float[g] say where each pack sits."""
-    matrix = np.asarray(grid.take(values, np.nan), np.float64)
-    grades = np.asarray(grid.take(quality, int(Quality.ABSENT)), np.uint8)
-    ages = np.asarray(grid.take(measured_s, np.inf), np.float64)
-    groups, width = matrix.shape
+    """The level of packs from readings [n]; `pack` and `cluster` float[g] say where each pack sits.
+
+    What is not usable is overwritten with what cannot win: a few bad readings cost little more than none.
+    """
+    groups, width = grid.shape
     place = np.empty((3, 2, 2, groups))
     place[PACK], place[CLUSTER] = pack, cluster
-    mean = matrix.sum(axis=1) / max(width, 1)
-    odd = np.flatnonzero(grades.any(axis=1) | np.isnan(mean)) if width else np.arange(groups)
-    counts = np.full((3, groups), float(width))
-    low, high = np.zeros(groups, np.uint8), np.zeros(groups, np.uint8)
-    if odd.size < groups:  # the odd rows come out as nonsense here, and right below
-        value, squares = _all_good(matrix, mean, place[CELL])
-        measured = ages.reshape(-1)[np.arange(0, ages.size, width) + ages.argmin(axis=1)]
-    else:
-        value, squares, measured = np.empty((2, 2, groups)), np.empty(groups), np.empty(groups)
-    if odd.size:
-        part, graded = matrix[odd], grades[odd]
-        usable = IS_USABLE[graded] & ~np.isnan(part)
-        present = graded != Quality.ABSENT
-        counts[:, odd] = [m.sum(axis=1) for m in (usable, usable & IS_GOOD[graded], present)]
-        low[odd] = np.where(present, graded, 255).min(axis=1, initial=255)
-        high[odd] = np.where(present, graded, 0).max(axis=1, initial=0)
-        for side, candidates in enumerate((part, -part)):
-            value[side][:, odd], columns = _top_two(np.where(usable, candidates, -np.inf))
-            place[CELL, side][:, odd] = columns + 1
-        mean[odd] = np.where(usable, part, 0.0).sum(axis=1) / np.maximum(counts[VALID, odd], 1.0)
-        deviation = np.where(usable, part - mean[odd, None], 0.0)
-        squares[odd] = np.einsum("ij,ij->i", deviation, deviation)
-        measured[odd] = np.where(usable, ages[odd], np.inf).min(axis=1, initial=np.inf)
+    if not width or not groups:
+        place[CELL] = 1.0
+        empty = np.zeros(groups)
+        low, high, none = np.full(groups, 255, np.uint8), np.zeros(groups, np.uint8), np.full((2, 2, groups), -np.inf)
+        counts = np.zeros((3, groups))
+        return Level(none, place, counts, empty, empty, low, high, np.zeros(groups, np.int64), np.full(groups, np.inf))
+    matrix = np.asarray(grid.take(values, 0.0), np.float64)
+    counts, low, high, out = _judged(values, quality, grid)
+    ages = np.asarray(grid.take(measured_s, np.inf), np.float64)
+    if out.size:
+        ages = ages.copy()
+        ages.reshape(-1)[out] = np.inf
+    measured = ages.reshape(-1)[grid.starts + ages.argmin(axis=1)]
+    value, mean, squares = _moments(matrix, grid.starts, out, counts[VALID], place[CELL])
     if stamp_ns.size and (stamp_ns == stamp_ns[0]).all():
         stamps = np.where(counts[TOTAL] > 0, stamp_ns[0], 0)
     else:
@@ -138,17 +144,44 @@ def of_packs(values: F64, quality: U8, stamp_ns: I64, measured_s: F64, grid: Gri
     return Level(value, place, counts, mean, squares, low, high, stamps, measured)
 
 
-def _all_good(matrix: F64, mean: F64, cell: F64) -> tuple[F64, F64]:
-    """Extrema and sum of squared deviations of full rows; writes the cells' numbers into `cell`.
+def _judged(values: F64, quality: U8, grid: Grid) -> tuple[F64, U8, U8, IntArray]:
+    """Counts, lowest and highest quality of each group, and the places of its row that hold nothing usable."""
+    groups, width = grid.shape
+    counts = np.empty((3, groups))
+    counts[:] = grid.members
+    low, high = np.where(grid.members > 0, 0, 255).astype(np.uint8), np.zeros(groups, np.uint8)
+    odd = np.flatnonzero((quality != Quality.GOOD) | np.isnan(values))
+    if not odd.size:
+        return counts, low, high, grid.padding
+    graded = quality[odd]
+    at = grid.places(odd)
+    row = at // width
+    unusable = ~IS_USABLE[graded] | np.isnan(values[odd])
+    present = graded != Quality.ABSENT
+    for kind, lost in ((VALID, unusable), (GOOD, unusable | ~IS_GOOD[graded]), (TOTAL, ~present)):
+        counts[kind] -= np.bincount(row[lost], minlength=groups)
+    np.maximum.at(high, row[present], graded[present])
+    without = np.flatnonzero(np.bincount(row[graded != Quality.GOOD], minlength=groups) == grid.members)
+    if without.size:  # no member is good: the best of what there is
+        low[without] = 255
+        here = present & (low[row] == 255)
+        np.minimum.at(low, row[here], graded[here])
+    out = at[unusable]
+    return counts, low, high, np.concatenate((grid.padding, out)) if grid.padding.size else out
+
+
+def _moments(matrix: F64, starts: IntArray, out: IntArray, valid: F64, cell: F64) -> tuple[F64, F64, F64]:
+    """Extrema, mean and sum of squared deviations of each row without the places `out`; writes numbers into `cell`.
 
     One scratch matrix and no masks: at the design load, memory that is touched costs more than the arithmetic.
     """
-    groups, width = matrix.shape
-    starts = np.arange(0, matrix.size, width)
     rest = matrix.copy()
     flat = rest.reshape(-1)
-    value = np.empty((2, 2, groups))
+    flat[out] = 0.0
+    mean = rest.sum(axis=1) / np.maximum(valid, 1.0)
+    value = np.empty((2, 2, starts.size))
     for side, beyond in ((HIGHEST, -np.inf), (LOWEST, np.inf)):
+        flat[out] = beyond
         best = rest.argmax if side == HIGHEST else rest.argmin
         first = best(axis=1)
         at = starts + first
@@ -161,7 +194,8 @@ def _all_good(matrix: F64, mean: F64, cell: F64) -> tuple[F64, F64]:
     cell += 1
     np.negative(value[LOWEST], out=value[LOWEST])
     deviation = np.subtract(matrix, mean[:, None], out=rest)  # not E[x²] − E[x]²: readings differ in their last digits
-    return value, np.einsum("ij,ij->i", deviation, deviation)
+    flat[out] = 0.0
+    return value, mean, np.einsum("ij,ij->i", deviation, deviation)
 
 
 def join(first: Level, second: Level) -> Level:
@@ -206,25 +240,31 @@ def fold(level: Level, grid: Grid) -> Level:
     )
 
 
-def grade(level: Level, least_share: float = 0.0, required_share: float = 1.0) -> U8:
-    """Quality uint8[g] of aggregates: good only over enough good readings, bad over none or too few.
+def grade(levels: Sequence[Level], least_share: float = 0.0, required_share: float = 1.0) -> list[U8]:
+    """Quality uint8[g] of the aggregates of each level: good only over enough good readings, bad over none or too few.
 
     A group whose members all share one quality has that quality (a silent cluster is LAST_USABLE, then
     NO_COMMUNICATION as a whole).
     """
-    valid, good, total = level.counts
-    if not level.quality_high.any() and valid.all() and (good == total).all():
-        return np.zeros(valid.shape, np.uint8)
-    share = valid / np.maximum(total, 1.0)
-    uniform = level.quality_low == level.quality_high
-    out = np.full(valid.shape, Quality.SUBNORMAL, np.uint8)
-    out[(good >= required_share * total) & (good == valid)] = Quality.GOOD
-    out[share < least_share] = Quality.INSUFFICIENT
-    out[valid == 0] = Quality.INSUFFICIENT
-    out = np.where(uniform & (total > 0), level.quality_low, out).astype(np.uint8)
-    out[(valid == 0) & IS_USABLE[out]] = Quality.INSUFFICIENT  # NaN that nobody graded
-    out[total == 0] = Quality.NOT_SUPPORTED
-    return out
+    ends = np.cumsum([level.mean.size for level in levels])[:-1]
+    counts, low, high = (
+        np.concatenate([getattr(level, name) for level in levels], axis=-1)
+        for name in ("counts", "quality_low", "quality_high")
+    )
+    valid, good, total = counts
+    if not high.any() and valid.all() and (good == total).all():
+        return np.split(np.zeros(valid.shape, np.uint8), ends)
+    whole = (good == valid) & (good >= required_share * total)
+    out = np.where(whole, np.uint8(Quality.GOOD), np.uint8(Quality.SUBNORMAL))
+    if least_share > 0.0:
+        out[valid / np.maximum(total, 1.0) < least_share] = Quality.INSUFFICIENT
+    none = valid == 0
+    out[none] = Quality.INSUFFICIENT
+    np.copyto(out, low, where=(low == high) & (total > 0))
+    if none.any():
+        out[none & IS_USABLE[out]] = Quality.INSUFFICIENT  # NaN that nobody graded
+        out[total == 0] = Quality.NOT_SUPPORTED
+    return np.split(out, ends)
 
 
 def grade_good(good: I64, total: F64, low: U8, high: U8, least_share: float, required_share: float) -> U8:

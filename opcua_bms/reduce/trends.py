@@ -18,7 +18,7 @@ from opcua_bms.reduce.rows import Rows
 I16 = npt.NDArray[np.int16]
 
 SAMPLES_PER_WINDOW = 2
-MISSING = -(1 << 15)
+MOST_STEPS = (1 << 15) - 1
 HIGHEST_SHARE = 3.0
 """A reading counts for at most so many limits, so that garbage, and what was mended, is forgotten within its time."""
 GAP_PERIODS, GAP_S = 3.0, 5.0
@@ -63,8 +63,7 @@ class Scores:
         work *= (share / scale).astype(np.float32)[:, None]
         mean *= np.float32(1.0 - share)
         mean += work
-        if not rows.whole:
-            np.copyto(mean, 0.0, where=np.isnan(mean))
+        mean.reshape(-1)[rows.bad] = 0.0
         np.abs(mean, out=work)
         worst_at = work.argmax(axis=1)
         worst = rows.at(mean, worst_at)
@@ -83,7 +82,7 @@ class Changes:
 
     def __init__(self, window_s: float, unit: float) -> None:
         self._window_s, self._unit = window_s, np.float32(unit)
-        self._samples: deque[tuple[float, I16, bool]] = deque()
+        self._samples: deque[tuple[float, I16, IntArray]] = deque()
 
     def reset(self) -> None:
         self._samples.clear()
@@ -98,32 +97,34 @@ class Changes:
             samples.popleft()
         if not samples or now_s - samples[-1][0] >= self._window_s / SAMPLES_PER_WINDOW - 1e-6:
             samples.append((now_s, *self._sample(rows)))
-        then_s, sample, whole = samples[0]
+        then_s, sample, missing = samples[0]
         age_s = now_s - then_s
         if age_s < self._window_s - 1e-6 or age_s <= 0 or not rows.width:
             return np.full(rows.groups, np.nan), np.zeros(rows.groups, np.int64)
         change = np.multiply(sample, self._unit, out=rows.work)
         np.subtract(rows.deviation, change, out=change)
-        whole = whole and rows.whole
-        if not whole:
-            np.copyto(change, np.nan, where=sample == MISSING)
-        highest_at, lowest_at = (
-            (change.argmax(axis=1), change.argmin(axis=1))
-            if whole
-            else (np.nan_to_num(change, nan=-np.inf).argmax(axis=1), np.nan_to_num(change, nan=np.inf).argmin(axis=1))
-        )
-        highest, lowest = rows.at(change, highest_at), rows.at(change, lowest_at)
-        at = np.where(highest >= -lowest, highest_at, lowest_at)
-        return np.where(highest >= -lowest, highest, lowest) * (60.0 / age_s), at
+        flat = change.reshape(-1)
+        flat[rows.bad] = flat[missing] = -np.inf
+        highest_at = change.argmax(axis=1)
+        highest = rows.at(change, highest_at)
+        flat[rows.bad] = flat[missing] = np.inf
+        lowest_at = change.argmin(axis=1)
+        lowest = rows.at(change, lowest_at)
+        rises = highest >= -lowest
+        fastest = np.where(rises, highest, lowest)
+        fastest[~np.isfinite(fastest)] = np.nan
+        return fastest * (60.0 / age_s), np.where(rises, highest_at, lowest_at)
 
-    def _sample(self, rows: Rows) -> tuple[I16, bool]:
-        """Deviations of now in steps, MISSING where they are not good or beyond what int16 can say."""
+    def _sample(self, rows: Rows) -> tuple[I16, IntArray]:
+        """Deviations of now in steps, and the flat places that are not good or beyond what int16 can say."""
         steps = np.multiply(rows.deviation, 1.0 / self._unit, out=rows.work)
         np.rint(steps, out=steps)
-        whole = rows.whole and bool((steps.min(initial=0.0) > MISSING) and (steps.max(initial=0.0) < -MISSING))
-        if not whole:
-            np.copyto(steps, MISSING, where=~(np.abs(steps) < -MISSING))
-        return steps.astype(np.int16), whole
+        flat, missing = steps.reshape(-1), rows.bad
+        flat[missing] = 0.0
+        if max(float(steps.max(initial=0.0)), -float(steps.min(initial=0.0))) > MOST_STEPS:
+            missing = np.union1d(missing, np.flatnonzero(np.abs(flat) > MOST_STEPS))
+            flat[missing] = 0.0
+        return steps.astype(np.int16), missing
 
 
 class Held:
