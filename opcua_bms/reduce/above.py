@@ -7,14 +7,15 @@ import numpy as np
 from opcua_bms.model.columns import ABOVE_STATISTICS, ENERGISED_SIDES, QUANTITY_UNITS, STATES
 from opcua_bms.model.image import F64, U8, Image
 from opcua_bms.model.layout import PLACES, Layout, Scope
-from opcua_bms.model.quality import IS_GOOD, IS_USABLE, Quality
+from opcua_bms.model.quality import IS_GOOD, IS_USABLE
 from opcua_bms.model.topology import IntArray, Topology
+from opcua_bms.reduce import grades
 from opcua_bms.reduce.statistics import Bool, Grid
 
 CONTACTOR_CLOSED = 1
 _FITS: Bool = IS_GOOD.copy()
 """bool[quality]: an extreme that was found among fewer cells still is one; an old one is not."""
-_FITS[Quality.SUBNORMAL] = True
+_FITS[grades.SUBNORMAL] = True
 _FITS.flags.writeable = False
 _EXTREME_ROWS = 1 + len(PLACES)
 _EXTREMES = len(QUANTITY_UNITS) * len(ENERGISED_SIDES)
@@ -70,9 +71,9 @@ class AboveStatistics:
         fits[_EXTREMES:] &= whole[_EXTREMES:]
         best, cluster = _best(grid, np.where(fits, _SIGNS * value, -np.inf))
         found = np.isfinite(best)
-        given = graded != Quality.NOT_SUPPORTED
-        told = (sure != Quality.ABSENT) & (sure != Quality.NOT_SUPPORTED)
-        given[_EXTREMES:] &= graded[_EXTREMES:] != Quality.ABSENT
+        given = graded != grades.NOT_SUPPORTED
+        told = (sure != grades.ABSENT) & (sure != grades.NOT_SUPPORTED)
+        given[_EXTREMES:] &= graded[_EXTREMES:] != grades.ABSENT
         count = _sum(grid, np.concatenate((fits, given, whole[:_EXTREMES] & closed, [closed, certain, told])))
         n_fits, n_given, n_whole = count[:_RANKED], count[_RANKED : 2 * _RANKED], count[2 * _RANKED : -3]
         n_closed, n_certain, n_told = count[-3:]
@@ -81,16 +82,14 @@ class AboveStatistics:
         extremes = slice(1, 1 + _EXTREMES * _EXTREME_ROWS)
         out, of = (a[extremes].reshape(_EXTREMES, _EXTREME_ROWS, groups) for a in (values, quality))
         of[:] = _graded(
-            (n_whole == n_closed) & (counted == Quality.GOOD),
+            (n_whole == n_closed) & (counted == grades.GOOD),
             found[:_EXTREMES],
             (n_given[:_EXTREMES] > 0) & (n_told > 0),
         )[:, None]
         out[:, 0] = best[:_EXTREMES] * _SIGNS[:_EXTREMES]
         places = self._places + cluster[:_EXTREMES, None]
         out[:, 1:] = image.values[places]
-        np.copyto(
-            of[:, 1:], np.uint8(Quality.NOT_SUPPORTED), where=IS_USABLE[of[:, 1:]] & ~IS_USABLE[image.quality[places]]
-        )
+        np.copyto(of[:, 1:], grades.NOT_SUPPORTED, where=IS_USABLE[of[:, 1:]] & ~IS_USABLE[image.quality[places]])
         states = slice(extremes.stop, None)
         out, of = (a[states].reshape(len(STATES), _STATE_ROWS, groups) for a in (values, quality))
         first = slice(_EXTREMES, None, len(ENERGISED_SIDES))
@@ -108,8 +107,8 @@ class AboveStatistics:
 
 def _graded(whole: Bool, found: Bool, given: Bool) -> U8:
     """Quality of what stands on all, on some or on none of its members; or nothing gives it."""
-    some = np.where(whole, Quality.GOOD, Quality.SUBNORMAL)
-    return np.where(found, some, np.where(given, Quality.INSUFFICIENT, Quality.NOT_SUPPORTED)).astype(np.uint8)
+    some = np.where(whole, grades.GOOD, grades.SUBNORMAL)
+    return np.where(found, some, np.where(given, grades.INSUFFICIENT, grades.NOT_SUPPORTED)).astype(np.uint8)
 
 
 def _sum(grid: Grid, members: F64 | Bool) -> F64:

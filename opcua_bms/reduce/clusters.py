@@ -8,8 +8,9 @@ import numpy.typing as npt
 from opcua_bms.model.columns import CLUSTER_STATISTICS, QUANTITY_UNITS, cluster_statistics
 from opcua_bms.model.image import Image, ScanInfo
 from opcua_bms.model.layout import Layout
-from opcua_bms.model.quality import IS_USABLE, Quality
+from opcua_bms.model.quality import IS_USABLE
 from opcua_bms.model.topology import IntArray, Topology
+from opcua_bms.reduce import grades
 from opcua_bms.reduce import statistics as st
 from opcua_bms.reduce.robust import F32, F64, sorted_middles
 from opcua_bms.reduce.rows import CENTRES, DIGITS, Rows
@@ -146,18 +147,18 @@ class ClusterStatistics:
         own, values = quality[: 2 * _ROWS].reshape(2, _ROWS, -1), block[: 2 * _ROWS].reshape(2, _ROWS, -1)
         odd = np.isnan(values[:, _CHANGE]) | np.isnan(values[:, _PACK_SPREAD])
         if bool((counts == total).all()) and not odd.any() and counts.all():
-            quality[:] = Quality.GOOD
+            quality[:] = grades.GOOD
             return
         low, high = clusters.quality_low.reshape(2, -1), clusters.quality_high.reshape(2, -1)
         graded = st.grade_good(counts, total, low, high, self._settings.least_share, self._settings.required_share)
         own[:] = graded[:, None]
         usable = IS_USABLE[graded]
-        waiting = np.where(np.isnan(values[:, _CHANGE]) & usable, Quality.WAITING, graded)
+        waiting = np.where(np.isnan(values[:, _CHANGE]) & usable, grades.WAITING, graded)
         own[:, _CHANGE : _CHANGE + 3] = waiting[:, None]
-        unlike = np.where(np.isnan(values[:, _PACK_SPREAD]) & usable, Quality.INSUFFICIENT, graded)
+        unlike = np.where(np.isnan(values[:, _PACK_SPREAD]) & usable, grades.INSUFFICIENT, graded)
         own[:, _PACK_SPREAD : _PACK_SPREAD + 2] = unlike[:, None]
         off = np.stack([rows.off_count for rows in self._rows])
-        own[:, _OFF:] = np.where((counts > 0) | (off > 0), Quality.GOOD, graded)[:, None]
+        own[:, _OFF:] = np.where((counts > 0) | (off > 0), grades.GOOD, graded)[:, None]
         quality[2 * _ROWS :] = graded[0]
         np.copyto(block, np.nan, where=~IS_USABLE[quality])
 

@@ -8,8 +8,9 @@ import numpy as np
 
 from opcua_bms.model.image import F64, I64, U8, Image
 from opcua_bms.model.layout import EXTREMA, Layout, Scope
-from opcua_bms.model.quality import IS_USABLE, Quality
+from opcua_bms.model.quality import IS_USABLE
 from opcua_bms.model.topology import IntArray, Topology
+from opcua_bms.reduce import grades
 from opcua_bms.reduce import statistics as st
 from opcua_bms.reduce import tables as tb
 from opcua_bms.reduce.above import AboveStatistics
@@ -150,7 +151,7 @@ class Reducer:
                 start = layout[name].start
                 parts.append(np.arange(start + offsets[cluster], start + offsets[cluster + 1]))
         slots = np.concatenate(parts)
-        image.quality[slots] = Quality.ABSENT
+        image.quality[slots] = grades.ABSENT
         image.stamp_ns[slots] = image.scan.frozen_ns
         numbers = slots[slots < layout.n_numbers]
         image.values[numbers] = np.nan
@@ -169,7 +170,10 @@ class Reducer:
             levels.append(level)
         grades = st.grade(levels, self._settings.least_share, self._settings.required_share)
         for scope, level, graded in zip(_SCOPES, levels, grades, strict=True):
-            self._write(image, scope, level, graded)
+            if scope is Scope.BMS and scope not in self._folds:
+                self._repeat(image, Scope.STACK, scope)
+            else:
+                self._write(image, scope, level, graded)
 
     def _packs(self, image: Image, quantity: str) -> st.Level:
         slots = self._layout[_ELEMENTS[quantity]].slots
@@ -202,15 +206,21 @@ class Reducer:
             level.place[st.CELL, side, order, at] = said(f"{rank}_cell_{quantity}.cell_index")[0]
             level.place[st.CLUSTER, side, order, at] = here
             if place == 0:
-                fitted = quality != Quality.ABSENT
+                fitted = quality != grades.ABSENT
                 level.counts[st.TOTAL, at] = np.where(fitted, self._nominal[here], 0.0)
                 level.counts[st.VALID, at] = np.where(IS_USABLE[quality], self._nominal[here], 0.0)
-                level.counts[st.GOOD, at] = np.where(quality == Quality.GOOD, self._nominal[here], 0.0)
+                level.counts[st.GOOD, at] = np.where(quality == grades.GOOD, self._nominal[here], 0.0)
                 level.quality_low[at] = np.where(fitted, quality, 255)
                 level.quality_high[at] = np.where(fitted, quality, 0)
                 level.stamp_ns[at] = stamp
                 level.measured_s[at] = image.measured_s[layout[f"reported.cluster.{rank}_cell_{quantity}"].start + here]
         level.mean[at] = np.nan_to_num(said(f"average_cell_{quantity}")[0])
+
+    def _repeat(self, image: Image, of: Scope, scope: Scope) -> None:
+        """Of the only stack the plant says the same."""
+        source, target = self._blocks[of][0], self._blocks[scope][0]
+        for column in (image.values, image.quality, image.stamp_ns, image.measured_s):
+            column[target] = column[source]
 
     def _write(self, image: Image, scope: Scope, level: st.Level, graded: U8) -> None:
         where, shape = self._blocks[scope]
@@ -244,12 +254,12 @@ class Reducer:
         whole = bool(found.all()) and not summary
         if whole and not graded.any():
             return
-        quality[:, tb.VALID] = quality[:, tb.TOTAL] = np.where(total > 0, Quality.GOOD, Quality.NOT_SUPPORTED)
+        quality[:, tb.VALID] = quality[:, tb.TOTAL] = np.where(total > 0, grades.GOOD, grades.NOT_SUPPORTED)
         usable = IS_USABLE[graded]
         if whole and usable.all():
             return
         places = quality[:, : tb.AVERAGE].reshape(extrema.shape).swapaxes(2, 3)
-        places[~found & usable[:, None]] = Quality.INSUFFICIENT
+        places[~found & usable[:, None]] = grades.INSUFFICIENT
         for row, quantity in enumerate(_ELEMENTS):
             self._hide_unknown(scope, quantity, values[row], quality[row])
             odd = np.arange(shape[2]) if summary else np.flatnonzero(~(found[row].all(axis=0) & usable[row]))
@@ -262,19 +272,19 @@ class Reducer:
             return
         members = self._any_member(scope, self._reports[quantity])
         for row in (tb.DEVIATION, tb.VALID, tb.TOTAL):
-            quality[row, members] = Quality.NOT_SUPPORTED
+            quality[row, members] = grades.NOT_SUPPORTED
         for place in range(len(EXTREMA)):
             for offset in (3, 4):
                 row = place * tb.ROWS_PER_EXTREMUM + offset
                 unknown = np.isnan(values[row]) & IS_USABLE[quality[row]]
-                quality[row, unknown] = Quality.NOT_SUPPORTED
+                quality[row, unknown] = grades.NOT_SUPPORTED
         if scope is Scope.CLUSTER:
             for place, rank in enumerate((*EXTREMA, "average")):
                 name = f"reported.cluster.{rank}_cell_{quantity}"
                 row = place * tb.ROWS_PER_EXTREMUM
                 span = 1 if rank == "average" else tb.ROWS_PER_EXTREMUM
                 missing = members & ~self._bound[self._layout[name].slots]
-                quality[row : row + span, missing] = Quality.NOT_SUPPORTED
+                quality[row : row + span, missing] = grades.NOT_SUPPORTED
 
     def _take_over(self, image: Image) -> None:
         source, target = self._copies.source, self._copies.target
@@ -286,7 +296,7 @@ class Reducer:
     def _installed(self, image: Image, absent: tb.Bool) -> None:
         slots = self._layout["cluster.installed"].slots
         image.values[slots] = ~absent
-        image.quality[slots] = Quality.GOOD
+        image.quality[slots] = grades.GOOD
         image.stamp_ns[slots] = image.scan.frozen_ns
 
     def _age(self, image: Image) -> None:
@@ -301,9 +311,9 @@ class Reducer:
         oldest = np.where(np.isfinite(measured), measured, np.inf).min(axis=0)
         slots = layout["cluster.age"].slots
         known = np.isfinite(oldest)
-        present = image.quality[layout["cluster.voltage"].slots] != Quality.ABSENT
+        present = image.quality[layout["cluster.voltage"].slots] != grades.ABSENT
         image.values[slots] = np.where(known & present, image.scan.now_s - oldest, np.nan)
         image.quality[slots] = np.where(
-            ~present, Quality.ABSENT, np.where(known, Quality.GOOD, np.full(n, Quality.WAITING))
+            ~present, grades.ABSENT, np.where(known, grades.GOOD, np.full(n, grades.WAITING))
         )
         image.stamp_ns[slots] = image.scan.frozen_ns

@@ -7,8 +7,9 @@ import numpy.typing as npt
 
 from opcua_bms.model.image import Image
 from opcua_bms.model.layout import Layout
-from opcua_bms.model.quality import IS_GOOD, Quality
+from opcua_bms.model.quality import IS_GOOD
 from opcua_bms.model.topology import IntArray, Topology
+from opcua_bms.reduce import grades
 from opcua_bms.reduce.robust import F32, F64
 from opcua_bms.reduce.statistics import Grid
 
@@ -25,9 +26,9 @@ class Rows:
     """One quantity of all clusters; `take` reads a scan, `drop` lets go of it: a large plant has millions of cells.
 
     After `take`: `work` float32[g, w] is scratch; `deviation` float32[g, w], reading less centre, NaN where it is not
-    good; `bad` int64: ascending flat places of those; `counts` int64[g] good readings; `low_at`, `high_at` int64[g] columns of the
-    extremes, `low`, `high` float64[g] their deviations (+∞, −∞: none); `off_count` and `off_at` int64[g]: sensors off,
-    and the column of the first.
+    good; `bad` int64: ascending flat places of those; `counts` int64[g] good readings; `low_at`, `high_at` int64[g]
+    columns of the extremes, `low`, `high` float64[g] their deviations (+∞, −∞: none); `off_count` and `off_at`
+    int64[g]: sensors off, and the column of the first.
     """
 
     def __init__(self, topology: Topology, layout: Layout, quantity: str) -> None:
@@ -58,7 +59,7 @@ class Rows:
         matrix = np.asarray(self.grid.take(image.values[self.slots], self.centre))
         np.subtract(matrix, self.centre, out=self.deviation, casting="same_kind")
         flat = self.deviation.reshape(-1)
-        odd = np.flatnonzero(quality != Quality.GOOD)
+        odd = np.flatnonzero(quality != grades.GOOD)
         self.bad = self.grid.padding
         if odd.size:
             bad = self.grid.places(odd[~IS_GOOD[quality[odd]]])
@@ -82,7 +83,7 @@ class Rows:
         """Sensors that say that they failed, and good readings at a rail."""
         bottom, top = (rail - self.centre for rail in RAILS[self.quantity])
         near = bool((self.low <= bottom + 1e-6).any() or (self.high >= top - 1e-6).any())
-        failed = self.grid.places(odd[quality[odd] == Quality.SENSOR_FAILURE])
+        failed = self.grid.places(odd[quality[odd] == grades.SENSOR_FAILURE])
         if not near and not failed.size:
             self.off_count = np.zeros(self.groups, np.int64)
             return

@@ -13,8 +13,9 @@ from dataclasses import dataclass, fields
 import numpy as np
 import numpy.typing as npt
 
-from opcua_bms.model.quality import IS_GOOD, IS_USABLE, Quality
+from opcua_bms.model.quality import IS_GOOD, IS_USABLE
 from opcua_bms.model.topology import IntArray
+from opcua_bms.reduce import grades
 
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
@@ -150,18 +151,18 @@ def _judged(values: F64, quality: U8, grid: Grid) -> tuple[F64, U8, U8, IntArray
     counts = np.empty((3, groups))
     counts[:] = grid.members
     low, high = np.where(grid.members > 0, 0, 255).astype(np.uint8), np.zeros(groups, np.uint8)
-    odd = np.flatnonzero((quality != Quality.GOOD) | np.isnan(values))
+    odd = np.flatnonzero((quality != grades.GOOD) | np.isnan(values))
     if not odd.size:
         return counts, low, high, grid.padding
     graded = quality[odd]
     at = grid.places(odd)
     row = at // width
     unusable = ~IS_USABLE[graded] | np.isnan(values[odd])
-    present = graded != Quality.ABSENT
+    present = graded != grades.ABSENT
     for kind, lost in ((VALID, unusable), (GOOD, unusable | ~IS_GOOD[graded]), (TOTAL, ~present)):
         counts[kind] -= np.bincount(row[lost], minlength=groups)
     np.maximum.at(high, row[present], graded[present])
-    without = np.flatnonzero(np.bincount(row[graded != Quality.GOOD], minlength=groups) == grid.members)
+    without = np.flatnonzero(np.bincount(row[graded != grades.GOOD], minlength=groups) == grid.members)
     if without.size:  # no member is good: the best of what there is
         low[without] = 255
         here = present & (low[row] == 255)
@@ -255,24 +256,24 @@ def grade(levels: Sequence[Level], least_share: float = 0.0, required_share: flo
     if not high.any() and valid.all() and (good == total).all():
         return np.split(np.zeros(valid.shape, np.uint8), ends)
     whole = (good == valid) & (good >= required_share * total)
-    out = np.where(whole, np.uint8(Quality.GOOD), np.uint8(Quality.SUBNORMAL))
+    out = np.where(whole, grades.GOOD, grades.SUBNORMAL)
     if least_share > 0.0:
-        out[valid / np.maximum(total, 1.0) < least_share] = Quality.INSUFFICIENT
+        out[valid / np.maximum(total, 1.0) < least_share] = grades.INSUFFICIENT
     none = valid == 0
-    out[none] = Quality.INSUFFICIENT
+    out[none] = grades.INSUFFICIENT
     np.copyto(out, low, where=(low == high) & (total > 0))
     if none.any():
-        out[none & IS_USABLE[out]] = Quality.INSUFFICIENT  # NaN that nobody graded
-        out[total == 0] = Quality.NOT_SUPPORTED
+        out[none & IS_USABLE[out]] = grades.INSUFFICIENT  # NaN that nobody graded
+        out[total == 0] = grades.NOT_SUPPORTED
     return np.split(out, ends)
 
 
 def grade_good(good: I64, total: F64, low: U8, high: U8, least_share: float, required_share: float) -> U8:
     """Quality uint8[g] of statistics that only good readings enter; low and high as in Level."""
     share = good / np.maximum(total, 1.0)
-    out = np.where(share >= required_share, Quality.GOOD, Quality.SUBNORMAL).astype(np.uint8)
-    out[(good == 0) | (share < least_share)] = Quality.INSUFFICIENT
+    out = np.where(share >= required_share, grades.GOOD, grades.SUBNORMAL).astype(np.uint8)
+    out[(good == 0) | (share < least_share)] = grades.INSUFFICIENT
     uniform = (low == high) & (good == 0) & ~IS_USABLE[np.minimum(low, len(IS_USABLE) - 1)]
     out = np.where(uniform & (total > 0), low, out).astype(np.uint8)
-    out[total == 0] = Quality.NOT_SUPPORTED
+    out[total == 0] = grades.NOT_SUPPORTED
     return out
