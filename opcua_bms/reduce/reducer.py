@@ -66,6 +66,7 @@ class Reducer:
             q: bound[layout[f"reported.cluster.max_cell_{q}"].slots] & ~self._has_cells[q] for q in _ELEMENTS
         }
         self._summary = {q: bool(mask.any()) for q, mask in self._reports.items()}
+        self._any_summary = any(self._summary.values())
         self._blocks = {scope: tb.block(layout, scope) for scope in _SCOPES}
         self._nominal = np.array([max(c.series * c.parallel, 1) for c in t.clusters], float)
         own = self._own_slots()
@@ -250,21 +251,22 @@ class Reducer:
         image.stamp_ns[where].reshape(shape)[:] = stamps[:, None]
         image.measured_s[where].reshape(shape)[:] = measured[:, None]
         found = np.isfinite(best)
-        summary = any(self._summary.values())
-        whole = bool(found.all()) and not summary
-        if whole and not graded.any():
+        whole = bool(found.all())
+        if whole and not graded.any() and not self._any_summary:
             return
         quality[:, tb.VALID] = quality[:, tb.TOTAL] = np.where(total > 0, grades.GOOD, grades.NOT_SUPPORTED)
         usable = IS_USABLE[graded]
-        if whole and usable.all():
-            return
         places = quality[:, : tb.AVERAGE].reshape(extrema.shape).swapaxes(2, 3)
-        places[~found & usable[:, None]] = grades.INSUFFICIENT
-        for row, quantity in enumerate(_ELEMENTS):
-            self._hide_unknown(scope, quantity, values[row], quality[row])
-            odd = np.arange(shape[2]) if summary else np.flatnonzero(~(found[row].all(axis=0) & usable[row]))
-            part = values[row][:, odd]
-            values[row][:, odd] = np.where(IS_USABLE[quality[row][:, odd]] & np.isfinite(part), part, np.nan)
+        lone = ~found & usable[:, None]
+        if (not whole and lone.any()) or self._any_summary:
+            places[lone] = grades.INSUFFICIENT
+            for row, quantity in enumerate(_ELEMENTS):
+                self._hide_unknown(scope, quantity, values[row], quality[row])
+            np.copyto(values, np.nan, where=~IS_USABLE[quality] | ~np.isfinite(values))
+        elif not usable.all():
+            values.swapaxes(1, 2)[~usable] = np.nan
+            values[:, tb.VALID] = np.where(total > 0, valid, np.nan)
+            values[:, tb.TOTAL] = np.where(total > 0, total, np.nan)
 
     def _hide_unknown(self, scope: Scope, quantity: str, values: F64, quality: U8) -> None:
         """Grade what summary values cannot tell: cell numbers, counts, deviation of clusters without cells."""

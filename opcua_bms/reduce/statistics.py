@@ -158,14 +158,17 @@ def _judged(values: F64, quality: U8, grid: Grid) -> tuple[F64, U8, U8, IntArray
     at = grid.places(odd)
     row = at // width
     unusable = ~IS_USABLE[graded] | np.isnan(values[odd])
-    present = graded != grades.ABSENT
-    for kind, lost in ((VALID, unusable), (GOOD, unusable | ~IS_GOOD[graded]), (TOTAL, ~present)):
-        counts[kind] -= np.bincount(row[lost], minlength=groups)
-    np.maximum.at(high, row[present], graded[present])
-    without = np.flatnonzero(np.bincount(row[graded != grades.GOOD], minlength=groups) == grid.members)
-    if without.size:  # no member is good: the best of what there is
-        low[without] = 255
-        here = present & (low[row] == 255)
+    absent = graded == grades.ABSENT
+    all_odd = np.bincount(row, minlength=groups)
+    counts[VALID] -= all_odd if unusable.all() else np.bincount(row[unusable], minlength=groups)
+    counts[GOOD] = counts[VALID]
+    for kind, lost in ((GOOD, ~unusable & ~IS_GOOD[graded]), (TOTAL, absent)):
+        if lost.any():
+            counts[kind] -= np.bincount(row[lost], minlength=groups)
+    np.maximum.at(high, row, np.where(absent, grades.GOOD, graded))
+    if (all_odd == grid.members)[row].any():  # no member is good: the best of what there is
+        low[all_odd == grid.members] = 255
+        here = ~absent & (low[row] == 255)
         np.minimum.at(low, row[here], graded[here])
     out = at[unusable]
     return counts, low, high, np.concatenate((grid.padding, out)) if grid.padding.size else out
@@ -179,7 +182,7 @@ def _moments(matrix: F64, starts: IntArray, out: IntArray, valid: F64, cell: F64
     rest = matrix.copy()
     flat = rest.reshape(-1)
     flat[out] = 0.0
-    mean = rest.sum(axis=1) / np.maximum(valid, 1.0)
+    mean = np.einsum("ij->i", rest) / np.maximum(valid, 1.0)
     value = np.empty((2, 2, starts.size))
     for side, beyond in ((HIGHEST, -np.inf), (LOWEST, np.inf)):
         flat[out] = beyond
