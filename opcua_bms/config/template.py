@@ -72,8 +72,8 @@ _TAIL = """\
 # [history]
 # enabled = true
 # path = "/var/lib/opcua-bms/history.sqlite"
-# retention_days = 366.0        # a year of 20 clusters with 20,000 cells takes about 30 GB
-# max_size_mb = 20000
+# retention_days = 366.0        # a year of 20 clusters with 20,000 cells takes about 45 GB
+# max_size_mb = 20000           # the oldest go beyond it: such a plant keeps five months
 # cell_period_s = 60.0          # summaries are written with every scan, all cells this often
 
 # The page with its JSON API, /healthz, /readyz and /metrics (docs/web.md):

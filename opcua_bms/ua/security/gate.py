@@ -76,7 +76,7 @@ class Gate:
         self._kept: list[float] = []
 
     def revise(self, settings: SecuritySettings) -> None:
-        """Other roles of applications, for sessions that are activated from now on; endpoints stay as they are."""
+        """Other roles of applications: at once for new sessions, within a second for open ones; endpoints stay."""
         self.settings = self.authenticator.settings = settings
 
     @property
