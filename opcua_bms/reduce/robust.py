@@ -20,30 +20,35 @@ def sorted_middles(rows: F32, counts: IntArray) -> tuple[F64, F64]:
     if not width or not groups:
         return np.zeros(groups), np.zeros(groups)
     flat, start = rows.reshape(-1), np.arange(0, groups * width, width)
-    n = np.maximum(counts, 1)
-    median: F64 = 0.5 * (flat[start + (n - 1 >> 1)].astype(np.float64) + flat[start + (n >> 1)])
     none = counts == 0
+    n = np.where(none, width, counts)
+    median: F64 = 0.5 * (flat[start + (n - 1 >> 1)].astype(np.float64) + flat[start + (n >> 1)])
     if none.any():
         median[none] = 0.0
-    middle = median.astype(np.float32)[:, None]
-    deviation = _nearest(rows, middle, n, n + 1 >> 1)
-    if not (n & 1).all():  # of an even number both middles count
-        deviation = 0.5 * (deviation + _nearest(rows, middle, n, (n >> 1) + 1))
+    middle = median.astype(np.float32)
+    deviation, first, k = *_nearest(rows, middle, n), n + 1 >> 1
+    even = n & 1 == 0
+    if even.any():  # both middles count: the other one is the nearer of the neighbours of the window
+        below = np.where(first > 0, middle - flat[start + np.maximum(first - 1, 0)], np.inf)
+        above = np.where(first + k < n, flat[start + np.minimum(first + k, n - 1)] - middle, np.inf)
+        other = np.maximum(deviation, np.minimum(below, above))
+        deviation = np.where(even, 0.5 * (deviation + other), deviation)
     deviation[none] = 0.0
     return median, deviation
 
 
-def _nearest(rows: F32, middle: F32, n: IntArray, k: IntArray) -> F64:
-    """The k-th smallest distance from `middle` float32[g, 1] of the first n of each row, float64[g].
+def _nearest(rows: F32, middle: F32, n: IntArray) -> tuple[F64, IntArray]:
+    """How far the k = (n + 1) // 2 nearest to `middle` float32[g] of the first n of each row reach; the first of them.
 
-    The k nearest are neighbours in an ascending row: of all windows of k, the one whose farther end is nearest.
+    They are neighbours in an ascending row: of all windows of k, the one whose farther end is nearest.
     """
+    k = n + 1 >> 1
     windows, most = int((n - k).max()) + 1, int(k[0])
     if (k == most).all():
         last = rows[:, most - 1 : most - 1 + windows]
     else:
         ends = np.arange(0, rows.size, rows.shape[1]) + k - 1
         last = rows.reshape(-1)[ends[:, None] + np.arange(windows)]
-    farther = np.maximum(middle - rows[:, :windows], last - middle)
-    nearest: F64 = farther.min(axis=1).astype(np.float64)
-    return nearest
+    reach = np.maximum(middle[:, None] - rows[:, :windows], last - middle[:, None])
+    first: IntArray = reach.argmin(axis=1)
+    return reach.reshape(-1)[np.arange(0, reach.size, windows) + first].astype(np.float64), first

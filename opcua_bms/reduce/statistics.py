@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from itertools import accumulate, pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -221,7 +222,8 @@ def fold(level: Level, grid: Grid) -> Level:
     best, columns = _top_two(candidates)
     value, columns = best.reshape(2, 2, groups).swapaxes(0, 1), columns.reshape(2, 2, groups).swapaxes(0, 1)
     if candidates.shape[1]:
-        place = level.place[:, _SIDES, columns % 2, grid.first + columns // 2]
+        at = (_SIDES * 2 + (columns & 1)) * level.mean.size + (grid.first + (columns >> 1))
+        place = level.place.reshape(3, -1).take(at, axis=1)
     else:
         place = np.full((3, 2, 2, groups), np.nan)
         place[CLUSTER] = 0.0
@@ -250,14 +252,14 @@ def grade(levels: Sequence[Level], least_share: float = 0.0, required_share: flo
     A group whose members all share one quality has that quality (a silent cluster is LAST_USABLE, then
     NO_COMMUNICATION as a whole).
     """
-    ends = np.cumsum([level.mean.size for level in levels])[:-1]
+    ends = [0, *accumulate(level.mean.size for level in levels)]
     counts, low, high = (
         np.concatenate([getattr(level, name) for level in levels], axis=-1)
         for name in ("counts", "quality_low", "quality_high")
     )
     valid, good, total = counts
     if not high.any() and valid.all() and (good == total).all():
-        return np.split(np.zeros(valid.shape, np.uint8), ends)
+        return [np.zeros(level.mean.shape, np.uint8) for level in levels]
     whole = (good == valid) & (good >= required_share * total)
     out = np.where(whole, grades.GOOD, grades.SUBNORMAL)
     if least_share > 0.0:
@@ -268,7 +270,7 @@ def grade(levels: Sequence[Level], least_share: float = 0.0, required_share: flo
     if none.any():
         out[none & IS_USABLE[out]] = grades.INSUFFICIENT  # NaN that nobody graded
         out[total == 0] = grades.NOT_SUPPORTED
-    return np.split(out, ends)
+    return [out[a:b] for a, b in pairwise(ends)]
 
 
 def grade_good(good: I64, total: F64, low: U8, high: U8, least_share: float, required_share: float) -> U8:
