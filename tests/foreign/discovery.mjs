@@ -1,4 +1,5 @@
-// A discovery server: tells its certificate (file), then what registers, what FindServers finds, and what goes offline.
+// A discovery server: tells its certificate (file), then what registers, what FindServers finds (and that it looked, in
+// a file beside the first), and what goes offline.
 import { writeFileSync } from "node:fs";
 import { OPCUACertificateManager } from "node-opcua-certificate-manager";
 import { OPCUAClient } from "node-opcua-client";
@@ -20,8 +21,13 @@ writeFileSync(file, server.getCertificate());
 const found = await registered;
 const client = OPCUAClient.create({ endpointMustExist: false, connectionStrategy: { maxRetry: 1 } });
 await client.connect(server.getEndpointUrl());
-const servers = await client.findServers({});
+let servers = [];
+for (let tries = 0; tries < 200 && servers.length < 2; tries++) { // it tells of a server a little before it lists it
+  await new Promise((done) => setTimeout(done, 100));
+  servers = await client.findServers({});
+}
 await client.disconnect();
+writeFileSync(`${file}.found`, "");
 await gone;
 await server.shutdown();
 console.log(JSON.stringify({

@@ -51,7 +51,8 @@ async def test_registered_until_it_stops(node: Callable[..., Any], tmp_path: Pat
     try:
         assert server.registration is not None
         async with asyncio.timeout(120):
-            while not running.done() and not server.registration.registered:  # noqa: ASYNC110 - as above
+            looked = told.with_name("certificate.der.found")
+            while not running.done() and not (server.registration.registered and looked.exists()):  # noqa: ASYNC110 - as above
                 await asyncio.sleep(0.1)
     finally:
         await server.stop()
