@@ -6,8 +6,9 @@ import numpy as np
 
 from opcua_bms.model.image import Image
 from opcua_bms.model.layout import Layout
-from opcua_bms.model.quality import IS_GOOD, IS_USABLE, Quality
+from opcua_bms.model.quality import IS_GOOD, IS_USABLE
 from opcua_bms.model.topology import Topology
+from opcua_bms.reduce import grades
 from opcua_bms.reduce.tables import Bool
 
 CONTACTOR_CLOSED = 1
@@ -43,7 +44,7 @@ class Bus:
 
     def complete(self, image: Image) -> None:
         """Write the missing values into `image`, whose arrays are writeable."""
-        present = image.quality[self._layout["cluster.voltage"].slots] != Quality.ABSENT
+        present = image.quality[self._layout["cluster.voltage"].slots] != grades.ABSENT
         connected = present
         if self._contactors:
             slots = self._layout["cluster.contactor_state"].slots
@@ -80,16 +81,16 @@ class Bus:
                 share = weights[usable]
                 value = float((values * share).sum() / max(float(share.sum()), 1e-12))
             whole = bool((usable == (among | unknown)).all() and IS_GOOD[quality[usable]].all())
-            grade = Quality.GOOD if whole else Quality.SUBNORMAL
+            grade = grades.GOOD if whole else grades.SUBNORMAL
             image.stamp_ns[target] = image.stamp_ns[slots][usable].max()
             image.measured_s[target] = image.measured_s[slots][usable].min()
         else:
-            seen = quality[(among | unknown) & (quality != Quality.NOT_SUPPORTED)]
-            grade = Quality.NOT_SUPPORTED if not seen.size else Quality(int(seen.max()))
+            seen = quality[(among | unknown) & (quality != grades.NOT_SUPPORTED)]
+            grade = grades.NOT_SUPPORTED if not seen.size else seen.max()
             if IS_USABLE[grade]:
-                grade = Quality.INSUFFICIENT
-            if not among.any() and not unknown.any() and (quality == Quality.GOOD).any():
-                grade = Quality.INSUFFICIENT  # no cluster is connected: the bus has no value
+                grade = grades.INSUFFICIENT
+            if not among.any() and not unknown.any() and (quality == grades.GOOD).any():
+                grade = grades.INSUFFICIENT  # no cluster is connected: the bus has no value
             image.stamp_ns[target] = image.scan.frozen_ns
         image.values[target] = value
         image.quality[target] = grade
@@ -113,8 +114,8 @@ class Bus:
         image.bits[layout.bits_of(f"bms.{name}")] = np.bitwise_or.reduce(bits[usable], initial=np.uint64(0))
         if usable.any():
             whole = bool((usable == present).all() and IS_GOOD[quality[usable]].all())
-            image.quality[target] = Quality.GOOD if whole else Quality.SUBNORMAL
+            image.quality[target] = grades.GOOD if whole else grades.SUBNORMAL
             image.stamp_ns[target] = image.stamp_ns[slots][usable].max()
         else:
-            image.quality[target] = int(quality[present].max()) if present.any() else Quality.ABSENT
+            image.quality[target] = quality[present].max() if present.any() else grades.ABSENT
             image.stamp_ns[target] = image.scan.frozen_ns

@@ -153,10 +153,11 @@ class ClusterStatistics:
         graded = st.grade_good(counts, total, low, high, self._settings.least_share, self._settings.required_share)
         own[:] = graded[:, None]
         usable = IS_USABLE[graded]
-        waiting = np.where(np.isnan(values[:, _CHANGE]) & usable, grades.WAITING, graded)
-        own[:, _CHANGE : _CHANGE + 3] = waiting[:, None]
-        unlike = np.where(np.isnan(values[:, _PACK_SPREAD]) & usable, grades.INSUFFICIENT, graded)
-        own[:, _PACK_SPREAD : _PACK_SPREAD + 2] = unlike[:, None]
+        if odd.any():
+            waiting = np.where(np.isnan(values[:, _CHANGE]) & usable, grades.WAITING, graded)
+            own[:, _CHANGE : _CHANGE + 3] = waiting[:, None]
+            unlike = np.where(np.isnan(values[:, _PACK_SPREAD]) & usable, grades.INSUFFICIENT, graded)
+            own[:, _PACK_SPREAD : _PACK_SPREAD + 2] = unlike[:, None]
         off = np.stack([rows.off_count for rows in self._rows])
         own[:, _OFF:] = np.where((counts > 0) | (off > 0), grades.GOOD, graded)[:, None]
         quality[2 * _ROWS :] = graded[0]

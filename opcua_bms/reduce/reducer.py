@@ -61,6 +61,7 @@ class Reducer:
             self._folds[Scope.BMS] = st.Grid.of(_twice(np.array([0, t.n_stacks])))
         self._pack_place = (t.pack_number.astype(float), t.pack_cluster.astype(float))
         self._stack, self._number = t.cluster_stack + 1.0, t.cluster_number.astype(float)
+        self._pack_address = np.stack((self._stack, self._number))[:, t.pack_cluster]
         self._has_cells = {q: tb.clusters_with(layout, t, bound, c) for q, c in _ELEMENTS.items()}
         self._reports = {
             q: bound[layout[f"reported.cluster.max_cell_{q}"].slots] & ~self._has_cells[q] for q in _ELEMENTS
@@ -231,11 +232,13 @@ class Reducer:
         ranked = (len(EXTREMA), *each)
         best = level.value.reshape(ranked).swapaxes(0, 1)
         place = level.place.reshape(3, *ranked).swapaxes(1, 2)
-        cluster = place[st.CLUSTER].astype(np.intp)
         extrema = values[:, : tb.AVERAGE].reshape(shape[0], len(EXTREMA), tb.ROWS_PER_EXTREMUM, shape[2])
         np.multiply(best, _SIGNS, out=extrema[:, :, 0])
-        extrema[:, :, 1] = self._stack[cluster]
-        extrema[:, :, 2] = self._number[cluster]
+        if scope is Scope.PACK:
+            extrema[:, :, 1:3] = self._pack_address
+        else:
+            cluster = place[st.CLUSTER].astype(np.intp)
+            extrema[:, :, 1], extrema[:, :, 2] = self._stack[cluster], self._number[cluster]
         extrema[:, :, 3] = place[st.PACK]
         extrema[:, :, 4] = place[st.CELL]
         valid, _, total = level.counts.reshape(3, *each)
@@ -256,10 +259,9 @@ class Reducer:
             return
         quality[:, tb.VALID] = quality[:, tb.TOTAL] = np.where(total > 0, grades.GOOD, grades.NOT_SUPPORTED)
         usable = IS_USABLE[graded]
-        places = quality[:, : tb.AVERAGE].reshape(extrema.shape).swapaxes(2, 3)
-        lone = ~found & usable[:, None]
-        if (not whole and lone.any()) or self._any_summary:
-            places[lone] = grades.INSUFFICIENT
+        if self._any_summary or (not whole and (~found & usable[:, None]).any()):
+            places = quality[:, : tb.AVERAGE].reshape(extrema.shape).swapaxes(2, 3)
+            places[~found & usable[:, None]] = grades.INSUFFICIENT
             for row, quantity in enumerate(_ELEMENTS):
                 self._hide_unknown(scope, quantity, values[row], quality[row])
             np.copyto(values, np.nan, where=~IS_USABLE[quality] | ~np.isfinite(values))

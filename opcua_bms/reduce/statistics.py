@@ -152,13 +152,14 @@ def _judged(values: F64, quality: U8, grid: Grid) -> tuple[F64, U8, U8, IntArray
     counts = np.empty((3, groups))
     counts[:] = grid.members
     low, high = np.where(grid.members > 0, 0, 255).astype(np.uint8), np.zeros(groups, np.uint8)
-    odd = np.flatnonzero((quality != grades.GOOD) | np.isnan(values))
+    empty = np.isnan(values)
+    odd = np.flatnonzero((quality != grades.GOOD) | empty)
     if not odd.size:
         return counts, low, high, grid.padding
     graded = quality[odd]
     at = grid.places(odd)
     row = at // width
-    unusable = ~IS_USABLE[graded] | np.isnan(values[odd])
+    unusable = ~IS_USABLE[graded] | empty[odd]
     absent = graded == grades.ABSENT
     all_odd = np.bincount(row, minlength=groups)
     counts[VALID] -= all_odd if unusable.all() else np.bincount(row[unusable], minlength=groups)
@@ -167,8 +168,9 @@ def _judged(values: F64, quality: U8, grid: Grid) -> tuple[F64, U8, U8, IntArray
         if lost.any():
             counts[kind] -= np.bincount(row[lost], minlength=groups)
     np.maximum.at(high, row, np.where(absent, grades.GOOD, graded))
-    if (all_odd == grid.members)[row].any():  # no member is good: the best of what there is
-        low[all_odd == grid.members] = 255
+    without = all_odd == grid.members
+    if without.any():  # no member is good: the best of what there is
+        low[without] = 255
         here = ~absent & (low[row] == 255)
         np.minimum.at(low, row[here], graded[here])
     out = at[unusable]
