@@ -196,6 +196,13 @@ def reduce(bench: Bench) -> None:
     ours, naive = reduction.measured(bench.options.rounds)
     row = bench.row("reduction of 20 × 1,500 values with all statistics", "ms", Bar(MOST, 2.0))
     row.samples[OURS] = ours
+    for fault in reduction.FAULTS:
+        row = bench.row(f"the same with {fault}", "ms", Bar(MOST, 2.0))
+        row.samples[OURS] = reduction.faulty(bench.options.rounds, fault)
+    row = bench.row(
+        "the same without statistics: extremes with places, spreads, averages, deviations", "ms", Bar(MOST, 1.0)
+    )
+    row.samples[OURS] = reduction.plain(bench.options.rounds)
     bench.row("a loop over the values that finds the extremes and averages only", "ms").samples[OURS] = naive
     row = bench.row("reduction of 1,000,000 cells with all statistics", "ms", Bar(MOST, 60.0))
     row.samples[OURS] = reduction.large(bench.options.rounds)

@@ -1,7 +1,8 @@
 """The reduction of one scan beside a naive loop over its values: `python -m benchmarks.reduction [rounds]`.
 
-20 clusters of 25 packs, each with 40 cell voltages and 20 temperatures: 20 × 1,500 values; then 1,000 clusters with
-1,000 cell voltages each. Every scan is a second after the one before, so that trends over time are part of it.
+20 clusters of 25 packs, each with 40 cell voltages and 20 temperatures: 20 × 1,500 values, all of them good or some of
+them not, and once without the deeper statistics; then 1,000 clusters with 1,000 cell voltages each. Every scan is a
+second after the one before, so that trends over time are part of it.
 """
 
 from __future__ import annotations
@@ -19,10 +20,14 @@ from opcua_bms.model.layout import Layout
 from opcua_bms.model.quality import Quality
 from opcua_bms.model.topology import ClusterShape, PackShape, StackShape, Topology
 from opcua_bms.reduce import Reducer
+from opcua_bms.reduce.settings import ReduceSettings, StatisticsSettings
 
 CLUSTERS, PACKS, CELLS, SENSORS = 20, 25, 40, 20
 SCANS = 100
 MANY_CLUSTERS, MANY_SCANS = 1000, 15
+SHARE = 0.05
+FAULTS = ("one bad cell and sensor", "one silent cluster", "5 % bad")
+PLAIN = ReduceSettings(statistics=StatisticsSettings(enabled=False))
 _Place = tuple[float, int, int, int]
 
 
@@ -66,9 +71,15 @@ def _statistics(members: Sequence[_Place]) -> object:
 
 
 class Scans:
-    """Fresh images of one plant, all readings good."""
+    """Fresh images of one plant, all readings good but for one of `FAULTS`."""
 
-    def __init__(self, clusters: int = CLUSTERS, sensors: int = SENSORS) -> None:
+    def __init__(
+        self,
+        clusters: int = CLUSTERS,
+        sensors: int = SENSORS,
+        fault: str | None = None,
+        settings: ReduceSettings | None = None,
+    ) -> None:
         packs = tuple(PackShape(CELLS, sensors) for _ in range(PACKS))
         topology = Topology((StackShape(tuple(ClusterShape(packs, 250, 4) for _ in range(clusters))),))
         self.layout = Layout.of(topology)
@@ -80,7 +91,8 @@ class Scans:
             image.values[slots] = random.normal(middle, width, slots.stop - slots.start).round(3)
             image.quality[slots], bound[slots] = Quality.GOOD, True
             image.stamp_ns[slots], image.measured_s[slots] = image.scan.frozen_ns, image.scan.now_s
-        self.reducer = Reducer(topology, self.layout, bound)
+            _spoil(image, slots, clusters, fault)
+        self.reducer = Reducer(topology, self.layout, bound, settings=settings)
         self._image = image
         self._scan = image.scan
 
@@ -108,6 +120,20 @@ class Scans:
         return values[layout["cell.voltage"].slots].tolist(), values[layout["sensor.temperature"].slots].tolist()
 
 
+def _spoil(image: Image, slots: slice, clusters: int, fault: str | None) -> None:
+    """Take away what the fault takes from the readings of one quantity."""
+    values, quality = image.values[slots], image.quality[slots]
+    if fault == "one bad cell and sensor":
+        bad, reason = np.arange(quality.size) == quality.size // 2, Quality.SENSOR_FAILURE
+    elif fault == "one silent cluster":
+        bad, reason = np.arange(quality.size) * clusters // quality.size == clusters // 2, Quality.NO_COMMUNICATION
+    elif fault:
+        bad, reason = np.random.default_rng(2).random(quality.size) < SHARE, Quality.SENSOR_FAILURE
+    else:
+        return
+    values[bad], quality[bad] = np.nan, reason
+
+
 def measured(rounds: int, scans: int = SCANS) -> tuple[list[float], list[float]]:
     """Median CPU time in ms of a reduction and of the loop, for each round."""
     plant = Scans()
@@ -124,6 +150,18 @@ def measured(rounds: int, scans: int = SCANS) -> tuple[list[float], list[float]]
     return ours, loops
 
 
+def faulty(rounds: int, fault: str) -> list[float]:
+    """Median CPU time in ms of a reduction of the plant with a fault, for each round."""
+    plant = Scans(fault=fault)
+    return [plant.cpu_ms(SCANS) for _ in range(rounds)]
+
+
+def plain(rounds: int) -> list[float]:
+    """Median CPU time in ms of extremes with places, spreads, averages and deviations alone, for each round."""
+    plant = Scans(settings=PLAIN)
+    return [plant.cpu_ms(SCANS) for _ in range(rounds)]
+
+
 def large(rounds: int) -> list[float]:
     """Median CPU time in ms of a reduction of 1,000,000 cells, for each round."""
     plant = Scans(MANY_CLUSTERS, sensors=0)
@@ -133,9 +171,11 @@ def large(rounds: int) -> list[float]:
 def main() -> None:
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
     ours, loops = measured(rounds)
-    for name, times in (("reduction", ours), ("naive loop", loops), ("1,000,000 cells", large(rounds))):
-        print(f"{name:16}{statistics.median(times):8.3f} ms ({min(times):.3f}–{max(times):.3f} over the rounds)")
-    print(f"{'ratio':16}{statistics.median(ours) / statistics.median(loops):8.4f}")
+    table = {"reduction": ours, "extremes alone": plain(rounds)}
+    table |= {fault: faulty(rounds, fault) for fault in FAULTS}
+    for name, times in {**table, "naive loop": loops, "1,000,000 cells": large(rounds)}.items():
+        print(f"{name:24}{statistics.median(times):8.3f} ms ({min(times):.3f}–{max(times):.3f} over the rounds)")
+    print(f"{'ratio':24}{statistics.median(ours) / statistics.median(loops):8.4f}")
 
 
 if __name__ == "__main__":

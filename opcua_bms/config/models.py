@@ -195,6 +195,8 @@ class Scan(Section):
 class Statistics(Section):
     """When a cell is unusual, how far trends look back, and what noise is."""
 
+    enabled: bool = True
+    """false: spare their time and memory; what is below `Statistics` is BadNotSupported, extremes and averages stay"""
     outlier_score: Annotated[float, Field(ge=2, le=1_000)] = 8.0
     """robust standard deviations from the median of the cluster from which on a cell is an outlier"""
     outlier_time_s: Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)] = 60.0

@@ -77,8 +77,10 @@ class Reducer:
         self._cluster_starts = tb.scope_starts(layout, Scope.CLUSTER)
         self._pack_starts = tb.scope_starts(layout, Scope.PACK)
         self._bus = Bus(topology, layout, bound)
-        self._of_clusters = ClusterStatistics(t, layout, self._folds[Scope.CLUSTER], self._settings)
-        self._above = AboveStatistics(t, layout, self._bus.weights)
+        self._of_clusters, self._above = None, None
+        if self._settings.statistics.enabled:
+            self._of_clusters = ClusterStatistics(t, layout, self._folds[Scope.CLUSTER], self._settings)
+            self._above = AboveStatistics(t, layout, self._bus.weights)
         self._zero_rule = [
             layout[f"reported.cluster.{name}"].start
             for name in ("voltage", *(f"{r}_cell_voltage{p}" for r in EXTREMA for p in ("", ".pack_index")))
@@ -125,7 +127,8 @@ class Reducer:
         self._take_over(out)
         self._bus.complete(out)
         self._mark_absent(out, absent)
-        self._above.complete(out)
+        if self._above:
+            self._above.complete(out)
         self._installed(out, absent)
         self._age(out)
         self._witnesses.judge(out)
@@ -166,7 +169,8 @@ class Reducer:
             if scope in self._folds:
                 level = st.fold(level, self._folds[scope])
             if scope is Scope.CLUSTER:
-                self._of_clusters.complete(image, packs, level)
+                if self._of_clusters:
+                    self._of_clusters.complete(image, packs, level)
                 for half, quantity in enumerate(_ELEMENTS):
                     self._insert_reported(image, quantity, level, half * self._topology.n_clusters)
             levels.append(level)

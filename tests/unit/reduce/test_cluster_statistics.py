@@ -249,7 +249,7 @@ def plant_of(sizes: list[int]) -> Topology:
 class Scene:
     """A small plant whose readings a test sets, scan by scan, one second apart."""
 
-    def __init__(self, topology: Topology, bound: tuple[str, ...] = ()) -> None:
+    def __init__(self, topology: Topology, bound: tuple[str, ...] = (), settings: ReduceSettings | None = None) -> None:
         self.layout = Layout.of(topology)
         given = np.zeros(self.layout.size, bool)
         self.now_s = 100.0
@@ -259,7 +259,7 @@ class Scene:
             slots = self.layout[name].slots
             given[slots], self.quality[slots] = True, Quality.GOOD
             self.values[slots] = {"cell.voltage": 3.3, "sensor.temperature": 25.0}.get(name, 0.0)
-        self.reducer = Reducer(topology, self.layout, given)
+        self.reducer = Reducer(topology, self.layout, given, settings=settings)
 
     def put(self, name: str, *values: float, quality: Quality = Quality.GOOD) -> None:
         slots = self.layout[name].slots
@@ -389,3 +389,17 @@ def test_readings_beyond_all_sense_spoil_nothing_else() -> None:
     for _ in range(70):
         image = scene.scan()
     assert scene.got(image, "cluster.cell_voltage_outlier_count") == (0, Quality.GOOD), "the score comes down again"
+
+
+def test_without_statistics_the_extremes_are_the_same() -> None:
+    """Whoever switches the statistics off to save time must lose these nodes alone, and be told so."""
+    plain = Scene(plant_of([5, 5]), settings=ReduceSettings(statistics=StatisticsSettings(enabled=False)))
+    full = Scene(plant_of([5, 5]))
+    for scene in (plain, full):
+        scene.put("cell.voltage", *[3.3, 3.31, 3.32, 3.29, 3.3] * 2)
+    image, other = plain.scan(), full.scan()
+    names = [f"{rank}_cell_voltage" for rank in ("max", "second_max", "min", "second_min", "average")]
+    for name in (f"{scope}.{n}" for scope in ("pack", "cluster", "stack", "bms") for n in names):
+        assert plain.got(image, name) == full.got(other, name)
+    for name in ("cluster.median_cell_voltage", "cluster.weakest_cell_voltage", "bms.energised_cluster_count"):
+        assert plain.got(image, name)[1] is Quality.NOT_SUPPORTED
