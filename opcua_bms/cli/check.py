@@ -76,7 +76,8 @@ def _summary(plant: Plant) -> dict[str, Any]:
             else (device.connection.place),
             "unit": device.unit,
             "clusters": [c + 1 for c in placed.clusters],
-            "requests": sum(len(plan.requests) for plan in device.plans),
+            "requests": sum(len(plan.requests) - len(plan.requests_of("slow")) for plan in device.plans),
+            "slow_requests": sum(len(plan.requests_of("slow")) for plan in device.plans),
             "registers": sum(plan.n_words for plan in device.plans),
         }
         for device, placed in zip(plant.devices, plant.placed, strict=True)
@@ -123,10 +124,11 @@ def _print(path: Path, summary: dict[str, Any]) -> None:
         f" {summary['packs']} packs, {summary['cells']} cells, {summary['sensors']} temperature sensors;"
         f" every {summary['period_s']:g} s; {summary['endpoint']}"
     )
-    typer.echo(f"\n{'device':<16} {'profile':<16} {'address':<24} {'unit':>4} {'requests':>8} {'registers':>9}")
+    columns = f"{'device':<16} {'profile':<16} {'address':<24}"
+    typer.echo(f"\n{columns} {'unit':>4} {'requests':>8} {'slow':>4} {'registers':>9}")
     for d in summary["devices"]:
         columns = f"{d['name']:<16} {d['profile']:<16} {d['address']:<24}"
-        typer.echo(f"{columns} {d['unit']:>4} {d['requests']:>8} {d['registers']:>9}")
+        typer.echo(f"{columns} {d['unit']:>4} {d['requests']:>8} {d['slow_requests']:>4} {d['registers']:>9}")
     for profile, rows in summary["points"].items():
         typer.echo(f"\nprofile {profile}: addresses as on the wire (from 0) and in 1-based notation")
         for r in rows:

@@ -194,6 +194,9 @@ def _banner(app: Application, devices: list[dict[str, Any]], page: WebFront, log
     endpoint = app.server.endpoint_url if app.server is not None else ""
     topology, period_s = app.plant.topology, app.plant.config.scan.period_s
     ports = sorted({d["port"] for d in devices})
+    pack = min(4, topology.n_packs // topology.n_clusters)
+    number = min(12, topology.n_cells // topology.n_packs)
+    cell = f"cluster{min(3, topology.n_clusters):02d}.pack{pack:02d}.cell{number:02d}"
     return "\n".join(
         [
             "opcua-bms demo: a simulated battery plant, for this machine only",
@@ -202,8 +205,8 @@ def _banner(app: Application, devices: list[dict[str, Any]], page: WebFront, log
             f"  plant       {topology.n_clusters} clusters, {topology.n_packs} packs, {topology.n_cells} cells,"
             f" {topology.n_sensors} temperature sensors, every {period_s:g} s",
             f"  hardware    simulated, Modbus TCP on ports {ports[0]} to {ports[-1]}",
-            "  try         opcua-bms fault inject cluster07 no-comm",
-            "              opcua-bms fault inject cluster03.pack04.cell12 voltage 3.70",
+            f"  try         opcua-bms fault inject cluster{min(7, topology.n_clusters):02d} no-comm",
+            f"              opcua-bms fault inject {cell} voltage 3.70",
             "              opcua-bms fault clear",
             f"              opcua-bms watch --endpoint {endpoint}",
             f"              opcua-bms snapshot --endpoint {endpoint} --format flat",
