@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -62,14 +64,19 @@ class ClusterStatistics:
         first = layout[f"cluster.{CLUSTER_STATISTICS[0][0]}"].start
         self._where = slice(first, first + len(CLUSTER_STATISTICS) * self._groups)
 
-    def complete(self, image: Image, packs: st.Level, clusters: st.Level) -> None:
-        """Write the statistics of one scan into `image`, whose levels of packs and clusters are known."""
+    def complete(self, image: Image, odd: Sequence[IntArray], packs: st.Level, clusters: st.Level) -> None:
+        """Write the statistics of one scan into `image`, whose levels of packs and clusters are known.
+
+        `odd`: of each quantity, which readings are not plainly good.
+        """
         if not self._groups:
             return
         shape = (len(CLUSTER_STATISTICS), self._groups)
         block, quality = image.values[self._where].reshape(shape), image.quality[self._where].reshape(shape)
         with np.errstate(over="ignore", invalid="ignore"):
-            self._fill(block, packs, image)
+            for rows, those in zip(self._rows, odd, strict=True):
+                rows.take(image, those)
+            self._fill(block, packs, image.scan)
             self._grade(block, quality, clusters)
         for rows in self._rows:
             rows.drop()
@@ -83,10 +90,7 @@ class ClusterStatistics:
         block[: 2 * _ROWS].reshape(2, _ROWS, -1)[:] = each[:, None]
         block[2 * _ROWS :] = each[0]
 
-    def _fill(self, block: F64, packs: st.Level, image: Image) -> None:
-        scan = image.scan
-        for rows in self._rows:
-            rows.take(image)
+    def _fill(self, block: F64, packs: st.Level, scan: ScanInfo) -> None:
         median, deviation = np.empty((2, self._groups)), np.empty((2, self._groups))
         for k, rows in enumerate(self._rows):
             median[k], deviation[k] = sorted_middles(self._ordered(rows), rows.counts)

@@ -163,14 +163,16 @@ class Reducer:
         image.bits[slots[slots >= layout.n_numbers] - layout.n_numbers] = 0
 
     def _statistics(self, image: Image) -> None:
-        level = st.join(*(self._packs(image, quantity) for quantity in _ELEMENTS))
+        slots = [self._layout[name].slots for name in _ELEMENTS.values()]
+        odd = [st.odd_ones(image.values[s], image.quality[s]) for s in slots]
+        level = st.join(*(self._packs(image, *each) for each in zip(_ELEMENTS, slots, odd, strict=True)))
         packs, levels = level, []
         for scope in _SCOPES:
             if scope in self._folds:
                 level = st.fold(level, self._folds[scope])
             if scope is Scope.CLUSTER:
                 if self._of_clusters:
-                    self._of_clusters.complete(image, packs, level)
+                    self._of_clusters.complete(image, odd, packs, level)
                 for half, quantity in enumerate(_ELEMENTS):
                     self._insert_reported(image, quantity, level, half * self._topology.n_clusters)
             levels.append(level)
@@ -181,13 +183,13 @@ class Reducer:
             else:
                 self._write(image, scope, level, graded)
 
-    def _packs(self, image: Image, quantity: str) -> st.Level:
-        slots = self._layout[_ELEMENTS[quantity]].slots
+    def _packs(self, image: Image, quantity: str, slots: slice, odd: IntArray) -> st.Level:
         return st.of_packs(
             image.values[slots],
             image.quality[slots],
             image.stamp_ns[slots],
             image.measured_s[slots],
+            odd,
             self._grids[quantity],
             *self._pack_place,
         )

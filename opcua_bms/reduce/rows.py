@@ -50,8 +50,8 @@ class Rows:
         self.low: F64 = np.full(self.groups, np.inf)
         self.high: F64 = np.full(self.groups, -np.inf)
 
-    def take(self, image: Image) -> None:
-        """Read the scan."""
+    def take(self, image: Image, odd: IntArray) -> None:
+        """Read the scan; `odd`: which readings are not plainly good."""
         self.deviation, self.work = np.empty(self.shape, np.float32), np.empty(self.shape, np.float32)
         if not self.width or not self.groups:
             return
@@ -59,7 +59,6 @@ class Rows:
         matrix = np.asarray(self.grid.take(image.values[self.slots], self.centre))
         np.subtract(matrix, self.centre, out=self.deviation, casting="same_kind")
         flat = self.deviation.reshape(-1)
-        odd = np.flatnonzero(quality != grades.GOOD)
         self.bad = self.grid.padding
         if odd.size:
             bad = self.grid.places(odd[~IS_GOOD[quality[odd]]])
@@ -84,14 +83,14 @@ class Rows:
         bottom, top = (rail - self.centre for rail in RAILS[self.quantity])
         near = bool((self.low <= bottom + 1e-6).any() or (self.high >= top - 1e-6).any())
         failed = self.grid.places(odd[quality[odd] == grades.SENSOR_FAILURE])
-        if not near and not failed.size:
-            self.off_count = np.zeros(self.groups, np.int64)
-            return
-        off = np.zeros(self.shape, bool)
-        off.reshape(-1)[failed] = True
+        self.off_count = self.off_at = np.zeros(self.groups, np.int64)
         if near:
-            off |= (self.deviation <= bottom + 1e-6) | (self.deviation >= top - 1e-6)
-        self.off_count, self.off_at = off.sum(axis=1), off.argmax(axis=1)
+            rails = (self.deviation <= bottom + 1e-6) | (self.deviation >= top - 1e-6)
+            failed = np.union1d(failed, np.flatnonzero(rails))
+        if failed.size:
+            row = failed // self.width
+            self.off_count, self.off_at = np.bincount(row, minlength=self.groups), np.zeros(self.groups, np.int64)
+            self.off_at[row[::-1]] = failed[::-1] % self.width  # the first of each row is written last
 
     def at(self, of: F32, columns: IntArray) -> F64:
         """What a matrix of this shape has in these columns int64[…, g]."""

@@ -117,10 +117,13 @@ def _top_two(candidates: F64) -> tuple[F64, I64]:
     return value, column
 
 
-def of_packs(values: F64, quality: U8, stamp_ns: I64, measured_s: F64, grid: Grid, pack: F64, cluster: F64) -> Level:
+def of_packs(
+    values: F64, quality: U8, stamp_ns: I64, measured_s: F64, odd: IntArray, grid: Grid, pack: F64, cluster: F64
+) -> Level:
     """The level of packs from readings [n]; `pack` and `cluster` float[g] say where each pack sits.
 
-    What is not usable is overwritten with what cannot win: a few bad readings cost little more than none.
+    `odd`: which readings are not plainly good. What is not usable is overwritten with what cannot win: a few bad
+    readings cost little more than none.
     """
     groups, width = grid.shape
     place = np.empty((3, 2, 2, groups))
@@ -132,7 +135,7 @@ def of_packs(values: F64, quality: U8, stamp_ns: I64, measured_s: F64, grid: Gri
         counts = np.zeros((3, groups))
         return Level(none, place, counts, empty, empty, low, high, np.zeros(groups, np.int64), np.full(groups, np.inf))
     matrix = np.asarray(grid.take(values, 0.0), np.float64)
-    counts, low, high, out = _judged(values, quality, grid)
+    counts, low, high, out = _judged(values, quality, odd, grid)
     ages = np.asarray(grid.take(measured_s, np.inf), np.float64)
     if out.size:
         ages = ages.copy()
@@ -146,20 +149,23 @@ def of_packs(values: F64, quality: U8, stamp_ns: I64, measured_s: F64, grid: Gri
     return Level(value, place, counts, mean, squares, low, high, stamps, measured)
 
 
-def _judged(values: F64, quality: U8, grid: Grid) -> tuple[F64, U8, U8, IntArray]:
+def odd_ones(values: F64, quality: U8) -> IntArray:
+    """Which of these readings [n] are not plainly good: another quality, or no number."""
+    return np.flatnonzero((quality != grades.GOOD) | np.isnan(values))
+
+
+def _judged(values: F64, quality: U8, odd: IntArray, grid: Grid) -> tuple[F64, U8, U8, IntArray]:
     """Counts, lowest and highest quality of each group, and the places of its row that hold nothing usable."""
     groups, width = grid.shape
     counts = np.empty((3, groups))
     counts[:] = grid.members
     low, high = np.where(grid.members > 0, 0, 255).astype(np.uint8), np.zeros(groups, np.uint8)
-    empty = np.isnan(values)
-    odd = np.flatnonzero((quality != grades.GOOD) | empty)
     if not odd.size:
         return counts, low, high, grid.padding
     graded = quality[odd]
     at = grid.places(odd)
     row = at // width
-    unusable = ~IS_USABLE[graded] | empty[odd]
+    unusable = ~IS_USABLE[graded] | np.isnan(values[odd])
     absent = graded == grades.ABSENT
     all_odd = np.bincount(row, minlength=groups)
     counts[VALID] -= all_odd if unusable.all() else np.bincount(row[unusable], minlength=groups)
