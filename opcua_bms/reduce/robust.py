@@ -48,7 +48,7 @@ def _nearest(rows: F32, middle: F32, n: IntArray) -> tuple[F64, IntArray]:
         last = rows[:, most - 1 : most - 1 + windows]
     else:
         ends = np.arange(0, rows.size, rows.shape[1]) + k - 1
-        last = rows.reshape(-1)[ends[:, None] + np.arange(windows)]
+        last = rows.reshape(-1).take(ends[:, None] + np.arange(windows))
     reach = np.maximum(middle[:, None] - rows[:, :windows], last - middle[:, None])
     first: IntArray = reach.argmin(axis=1)
     return reach.reshape(-1)[np.arange(0, reach.size, windows) + first].astype(np.float64), first
