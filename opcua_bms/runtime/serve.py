@@ -19,7 +19,7 @@ from opcua_bms.model.image import DeviceState
 from opcua_bms.model.snapshot import Snapshot
 from opcua_bms.ports import Journal
 from opcua_bms.runtime.application import Application
-from opcua_bms.runtime.history import history_of
+from opcua_bms.runtime.history import history_of, history_path
 from opcua_bms.runtime.loop import Hangup, beside, until
 from opcua_bms.runtime.notify import Systemd
 from opcua_bms.runtime.override_store import OverrideStore
@@ -28,7 +28,7 @@ from opcua_bms.runtime.ready import Ready
 from opcua_bms.runtime.reload import Reloader
 from opcua_bms.runtime.security import Stores, server_settings
 from opcua_bms.runtime.source import Frames, source_of
-from opcua_bms.runtime.state import state_directory
+from opcua_bms.runtime.state import state_directory, tighten
 from opcua_bms.runtime.web import bind, front, shown
 
 _log = structlog.get_logger(__name__)
@@ -95,8 +95,20 @@ def overrides_file(config: Config, base: Path) -> Path:
 
 def journal_of(alarms: Alarms, base: Path) -> SqliteJournal:
     """The journal of a configuration, not opened yet."""
-    path = base / alarms.journal if alarms.journal else state_directory() / "alarms.sqlite"
-    return SqliteJournal(path, Retention(alarms.keep_days, alarms.keep_transitions))
+    return SqliteJournal(journal_path(alarms, base), Retention(alarms.keep_days, alarms.keep_transitions))
+
+
+def journal_path(alarms: Alarms, base: Path) -> Path:
+    """The file of the configured journal."""
+    return base / alarms.journal if alarms.journal else state_directory() / "alarms.sqlite"
+
+
+def private_files(config: Config, base: Path) -> list[Path]:
+    """What the server keeps and nobody else may read: users, audit trail, overrides, alarms and history."""
+    stores = Stores.of(config.opcua, base, state_directory())
+    tables = (journal_path(config.alarms, base), history_path(config.history, base))
+    beside = [path.with_name(path.name + suffix) for path in tables for suffix in ("", "-wal", "-shm")]
+    return [stores.users.path, stores.audit, overrides_file(config, base), *beside]
 
 
 def describe(app: Application, snapshot: Snapshot) -> str:
@@ -115,6 +127,7 @@ def describe(app: Application, snapshot: Snapshot) -> str:
 
 async def serve(app: Application, stop: asyncio.Event, site: SiteFile) -> None:
     """Serve until `stop`; clients are told before the sockets close. SIGHUP reads the file anew."""
+    tighten(private_files(app.plant.config, site.path.parent))
     systemd = Systemd(app.freshness.stale)
     hangup = Hangup()
     sock, base = bind(app.plant.config.web), site.path.parent

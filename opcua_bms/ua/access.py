@@ -30,6 +30,9 @@ class AccessPolicy(Protocol):
     def may_receive_events(self, user: User, node_id: ua.NodeId) -> bool:
         """Whether the user gets events of a source, or of an event type: both must allow it (Part 3 §8.55)."""
 
+    def may_read_role_permissions(self, user: User, node_id: ua.NodeId) -> bool:
+        """Whether the user may see what every role may do on the node (Part 3 §8.55)."""
+
     def role_permissions(self, node_id: ua.NodeId) -> list[ua.RolePermissionType] | None:
         """The RolePermissions attribute of a node; None: it has none."""
 
@@ -53,6 +56,9 @@ class OpenAccess:
         return True
 
     def may_receive_events(self, user: User, node_id: ua.NodeId) -> bool:  # noqa: ARG002 - as above
+        return True
+
+    def may_read_role_permissions(self, user: User, node_id: ua.NodeId) -> bool:  # noqa: ARG002 - as above
         return True
 
     def role_permissions(self, node_id: ua.NodeId) -> list[ua.RolePermissionType] | None:  # noqa: ARG002 - as above

@@ -40,7 +40,7 @@ _WHO_IS_WHO = ua.NodeId(
     ua.Int32(ObjectIds.Server_ServerDiagnostics_SessionsDiagnosticsSummary_SessionSecurityDiagnosticsArray)
 )
 """Who is logged in from where is for security administrators only (Part 5 §6.3.4)."""
-_BROWSE, _READ = ua.PermissionType.Browse, ua.PermissionType.Read
+_BROWSE, _READ = ua.PermissionType.Browse, ua.PermissionType.Read | ua.PermissionType.ReadRolePermissions
 _ONLY_SECURITY_ADMIN = {role: _BROWSE | (_READ if role is Role.SECURITY_ADMIN else _BROWSE) for role in Role}
 
 

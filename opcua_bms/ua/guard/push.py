@@ -111,7 +111,9 @@ class PushManagement:
         for number, handler in handlers.items():
             node = _node(number)
             self._server.iserver.method_service.bind(node, _guarded(handler))
-            self._gate.rules.restrict(node, {Role.SECURITY_ADMIN: _P.Browse | _P.Read | _P.Call})
+            self._gate.rules.restrict(
+                node, {Role.SECURITY_ADMIN: _P.Browse | _P.Read | _P.Call | _P.ReadRolePermissions}
+            )
 
     async def _open(self, mode: int) -> list[ua.Variant]:
         if mode == _WRITE_ERASE:

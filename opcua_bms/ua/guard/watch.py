@@ -104,7 +104,7 @@ async def show_security(server: Any) -> None:
         attributes = server.iserver.aspace[node_id].attributes
         attributes[AttributeIds.Value] = _computed(read, vtype, rank)
         attributes[AttributeIds.ValueRank].value.Value = ua.Variant(rank, v.Int32)
-        gate.rules.restrict(node_id, {Role.SECURITY_ADMIN: p.Browse | p.Read})
+        gate.rules.restrict(node_id, {Role.SECURITY_ADMIN: p.Browse | p.Read | p.ReadRolePermissions})
 
 
 def _computed(read: Callable[[], Any], vtype: ua.VariantType, rank: int) -> AttributeValue:

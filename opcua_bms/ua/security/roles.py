@@ -232,6 +232,10 @@ class AccessRules:
         """Whether the user gets the events of a source or type."""
         return bool(self.permissions(user, node_id) & P.ReceiveEvents)
 
+    def may_read_role_permissions(self, user: User, node_id: ua.NodeId) -> bool:
+        """Whether the user may see what every role may do; his own part is UserRolePermissions, for all."""
+        return bool(self.permissions(user, node_id) & P.ReadRolePermissions)
+
     def rights_key(self, user: User) -> Hashable:
         """Users with equal keys get equal answers."""
         return user.roles if isinstance(user, RemoteUser) else user.role

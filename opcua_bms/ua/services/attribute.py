@@ -153,11 +153,12 @@ class Attributes(AttributeService):
                 return None
             allowed = executable(node) and self._access.user_executable(user, node.nodeid, None)
             return ua.DataValue(ua.Variant(allowed, ua.VariantType.Boolean))
-        permissions = (
-            self._access.role_permissions(node.nodeid)
-            if attribute == A.RolePermissions
-            else self._access.user_role_permissions(user, node.nodeid)
-        )
+        if attribute == A.RolePermissions:
+            if not self._access.may_read_role_permissions(user, node.nodeid):
+                raise RefusedError(C.BadUserAccessDenied)  # Part 3 §5.2.9
+            permissions = self._access.role_permissions(node.nodeid)
+        else:
+            permissions = self._access.user_role_permissions(user, node.nodeid)
         if permissions is None:
             return None
         return ua.DataValue(ua.Variant(permissions, ua.VariantType.ExtensionObject, is_array=True))

@@ -21,6 +21,7 @@ from asyncua.ua.uaerrors import UaStatusCodeError
 from certificate_forge import DAY, NOW, Forged, forge
 from ua_attacker import METHOD, VALUE, guarded_server, make_gate, secure_client
 
+from opcua_bms.ua.security.desk import REFUSAL_S
 from opcua_bms.ua.security.roles import RemoteUser, Role
 from opcua_bms.ua.security.settings import SECURE_POLICIES, ChannelPolicy, SecuritySettings, demo_settings
 from opcua_bms.ua.server import UaServer
@@ -119,14 +120,26 @@ async def test_only_the_right_ones_enter(server: UaServer) -> None:
 
 
 async def test_refusals_take_the_same_time(server: UaServer) -> None:
-    """Whether a name exists must not show in how long a refusal takes."""
-    spans = []
-    for name in ("otto", "nobody at all"):
-        started = time.monotonic()
-        await refusal(await client_of(server, name, "wrong password"))
-        spans.append(time.monotonic() - started)
-    assert min(spans) > 0.5
-    assert max(spans) - min(spans) < 0.25
+    """Whether a name exists must not show in how long a refusal takes: it is told at REFUSAL_S, in either case.
+
+    Above that floor a machine that stalls may add what it likes, to any attempt, and so the shortest attempts count:
+    they meet after a while, unless one of the two always takes longer.
+    """
+    spans: dict[str, list[float]] = {"otto": [], "nobody at all": []}
+    apart = 1.0
+    for turn in range(15):
+        for name, taken in spans.items():
+            server.iserver.gate.authenticator.throttle._pairs.clear()
+            client = await client_of(server, name, "wrong password")
+            started = time.monotonic()
+            assert await refusal(client) == StatusCodes.BadUserAccessDenied
+            taken.append(time.monotonic() - started)
+        known, unknown = (min(taken) for taken in spans.values())
+        apart = abs(known - unknown)
+        if turn >= 2 and apart < 0.25:
+            break
+    assert min(known, unknown) > REFUSAL_S
+    assert apart < 0.25, spans
 
 
 async def session_for(server: UaServer, name: str, password: str, change: Any) -> int:

@@ -273,6 +273,14 @@ async def test_each_role_in_each_service(site: Program, user: str) -> None:
         assert (OPEN in {child.nodeid for child in children}) is may["security"]
         mine = (await attribute(client, LEVEL, AttributeIds.UserRolePermissions)).Value.Value
         assert {p.RoleId for p in mine} <= {role.node_id for role in Role}
+        for place in (LEVEL, SERVER, ACKNOWLEDGE, *((TRUST_LIST, HIDDEN) if may["security"] else ())):
+            everybody = await attribute(client, place, AttributeIds.RolePermissions)  # Part 3 §5.2.9, §8.55
+            if may["security"]:
+                assert everybody.Value.Value, place
+            else:
+                assert everybody.StatusCode.value == StatusCodes.BadUserAccessDenied, place
+                assert everybody.Value is None or everybody.Value.Value is None
+            assert (await attribute(client, place, AttributeIds.UserRolePermissions)).Value.Value, place
 
         created = ua.CreateSubscriptionRequest()
         created.Parameters.RequestedPublishingInterval = ua.Double(100.0)

@@ -200,6 +200,9 @@ def test_plans_belong_to_rights() -> None:
         def may_browse(self, user: User, node_id: ua.NodeId) -> bool:  # noqa: ARG002
             return True
 
+        def may_read_role_permissions(self, user: User, node_id: ua.NodeId) -> bool:  # noqa: ARG002
+            return False
+
         def role_permissions(self, node_id: ua.NodeId) -> None:  # noqa: ARG002
             return None
 
