@@ -76,6 +76,8 @@ class RawClient:
         self.reader = reader
         self.writer = writer
         self.channel = 0
+        self.left = 0
+        """bytes that followed the last response in its message"""
         self.token = 0
         self.sequence = 0
         self.request_id = 0
@@ -200,7 +202,10 @@ class RawClient:
                 break
         buffer = Buffer(body)
         typeid = nodeid_from_binary(buffer)
-        return struct_from_binary(ua.extension_objects_by_typeid[typeid], Buffer(body))
+        buffer = Buffer(body)
+        answer = struct_from_binary(ua.extension_objects_by_typeid[typeid], buffer)
+        self.left = len(buffer)
+        return answer
 
     async def ask(self, request: Any, wait_s: float = 5.0) -> Any:
         """Send a request and take its response."""

@@ -10,7 +10,7 @@ from typing import Any
 from asyncua.ua.ua_binary import struct_from_binary
 from loose_ua import Client, UaError, ua
 
-LIMIT_S = 10.0
+LIMIT_S = 30.0
 
 
 class Wire:

@@ -91,7 +91,7 @@ async def past() -> AsyncIterator[Past]:
     settings = ServerSettings(endpoint_url="opc.tcp://127.0.0.1:0/", limits=Limits(history_values=500))
     server = await build_server(settings, plant, journal=journal)
     await server.start()
-    async with Client(server.endpoint_url, timeout=30) as client:
+    async with Client(server.endpoint_url, timeout=120) as client:
         yield Past(server, client, infos)
     await server.stop()
 

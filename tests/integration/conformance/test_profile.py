@@ -101,6 +101,58 @@ async def test_every_service_behaves_alike(site: tuple[UaServer, Plant]) -> None
     await raw.close()
 
 
+def unknown_of_each() -> list[Any]:
+    """A request of each service that works on a list, with one operand that fails."""
+    nowhere = ua.NodeId("nowhere", 2)
+    browse = ua.BrowseRequest()
+    browse.Parameters.NodesToBrowse = [ua.BrowseDescription(NodeId=nowhere)]
+    following = ua.BrowseNextRequest()
+    following.Parameters.ContinuationPoints = [b"gone"]
+    paths = ua.TranslateBrowsePathsToNodeIdsRequest()
+    path = ua.RelativePath([ua.RelativePathElement(TargetName=ua.QualifiedName("x", 2))])
+    paths.Parameters.BrowsePaths = [ua.BrowsePath(nowhere, path)]
+    read, write = ua.ReadRequest(), ua.WriteRequest()
+    read.Parameters.NodesToRead = [ua.ReadValueId(nowhere, VALUE)]
+    write.Parameters.NodesToWrite = [ua.WriteValue(nowhere, VALUE, Value=ua.DataValue(ua.Variant(1.0)))]
+    history = ua.HistoryReadRequest()
+    history.Parameters.HistoryReadDetails = ua.ReadRawModifiedDetails(NumValuesPerNode=1, StartTime=ua.get_win_epoch())
+    history.Parameters.NodesToRead = [ua.HistoryReadValueId(NodeId=nowhere)]
+    call = ua.CallRequest()
+    call.Parameters.MethodsToCall = [ua.CallMethodRequest(nowhere, nowhere)]
+    delete = ua.DeleteSubscriptionsRequest()
+    delete.Parameters.SubscriptionIds = [4_000_000_000]
+    mode = ua.SetPublishingModeRequest()
+    mode.Parameters.SubscriptionIds = [4_000_000_000]
+    transfer = ua.TransferSubscriptionsRequest()
+    transfer.Parameters.SubscriptionIds = [4_000_000_000]
+    return [browse, following, paths, read, write, history, call, delete, mode, transfer]
+
+
+@pytest.mark.parametrize("asked", unknown_of_each(), ids=lambda request: type(request).__name__)
+async def test_answers_stay_well_formed_with_all_diagnostics_asked_for(
+    site: tuple[UaServer, Plant], asked: Any
+) -> None:
+    """Part 4 §7.33: DiagnosticInfos are empty, or one for each operand; nothing may follow the answer's last byte."""
+    raw = await RawClient.login(site[0].port)
+    asked.RequestHeader.ReturnDiagnostics = 0xFFFFFFFF
+    answer = await raw.ask(asked, LIMIT_S)
+    assert type(answer).__name__ == type(asked).__name__.replace("Request", "Response")
+    assert raw.left == 0
+    told = answer if hasattr(answer, "Results") else answer.Parameters
+    (result,) = told.Results
+    code = getattr(result, "StatusCode", result)
+    assert code.value & 0x8000_0000, result
+    infos = told.DiagnosticInfos or []
+    assert len(infos) in (0, 1)
+    names = answer.ResponseHeader.StringTable or []
+    for info in infos:
+        assert all(
+            getattr(info, field) < len(names) for field in ("SymbolicId", "NamespaceURI", "Locale", "LocalizedText")
+        )
+    assert (await raw.read(ua.NodeId(2259))).StatusCode.is_good()
+    await raw.close()
+
+
 @pytest.mark.parametrize("path", ["Line1.Tag001", None])
 async def test_a_queue_of_five(client: Wire, site: tuple[UaServer, Plant], path: str | None) -> None:
     """Monitor MinQueueSize_05: five values wait, in order, of a value of the store and of one by itself."""
