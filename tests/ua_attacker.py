@@ -203,7 +203,7 @@ class RawClient:
         buffer = Buffer(body)
         typeid = nodeid_from_binary(buffer)
         buffer = Buffer(body)
-        answer = struct_from_binary(ua.extension_objects_by_typeid[typeid], buffer)
+        answer: Any = struct_from_binary(ua.extension_objects_by_typeid[typeid], buffer)
         self.left = len(buffer)
         return answer
 

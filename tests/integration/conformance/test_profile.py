@@ -149,7 +149,8 @@ async def test_answers_stay_well_formed_with_all_diagnostics_asked_for(
         assert all(
             getattr(info, field) < len(names) for field in ("SymbolicId", "NamespaceURI", "Locale", "LocalizedText")
         )
-    assert (await raw.read(ua.NodeId(2259))).StatusCode.is_good()
+    after: Any = await raw.read(ua.NodeId(2259))
+    assert after.StatusCode.is_good()
     await raw.close()
 
 
