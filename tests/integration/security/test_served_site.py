@@ -75,6 +75,9 @@ async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Progra
     PkiStore(folder / "pki").add("trusted", DESK.certificate)
     toml = folder / "site.toml"
     toml.write_text(toml.read_text() + APPLICATIONS + "\n[web]\nenabled = false\n" * ("[web]" not in toml.read_text()))
+    restored = folder / "audit.jsonl"  # as a backup gives it back
+    restored.touch()
+    restored.chmod(0o644)
     try:
         await program.start()
         yield program
@@ -229,6 +232,13 @@ async def event_types(client: Client, until: ua.NodeId) -> set[ua.NodeId]:
         for part in message.NotificationData or ():
             found |= {event.EventFields[0].Value for event in getattr(part, "Events", ())}
     return found
+
+
+def test_a_restored_audit_trail_is_made_private(site: Program) -> None:
+    """Opening a file keeps its mode: what was readable to all would stay so."""
+    assert (site.state / "audit.jsonl").stat().st_mode & 0o777 == 0o600
+    told = [line for line in log_lines(site) if line.get("event") == "file_was_open_to_others"]
+    assert [Path(line["path"]).name for line in told] == ["audit.jsonl"]
 
 
 @pytest.mark.parametrize("user", ROLES)
