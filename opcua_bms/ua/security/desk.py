@@ -17,6 +17,8 @@ from opcua_bms.ua.security.users import UserDatabase, UserRecord
 REFUSAL_S = 0.5
 """a refusal is told this long after it was asked for, at least"""
 BUSY_S = 1.0
+GUESS_GAP_S = 0.22
+"""between the starts of two looks of which the first found a wrong password: fewer than five guesses a second in all"""
 _FIRST_LOOK_S = 0.2
 _MOST_WAITING = 8
 _MOST_PAIRS = 256
@@ -67,7 +69,10 @@ class PasswordDesk:
             return None
         began = self._clock.monotonic()
         async with self._hashing:
+            started = self._clock.monotonic()
             found = await asyncio.to_thread(users.verify, name, password)
+            if found is None:
+                await asyncio.sleep(max(0.0, GUESS_GAP_S - (self._clock.monotonic() - started)))
         self._look_s = self._clock.monotonic() - began
         return found
 
