@@ -6,14 +6,14 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 import typer
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from opcua_bms.cli.app import app
+from opcua_bms.config.load import nested_models
 from opcua_bms.config.models import Config
 from opcua_bms.infomodel.members import BOUND_ROWS
 from opcua_bms.model.layout import Scope
@@ -40,7 +40,7 @@ def configuration() -> Iterator[str]:
 
 
 def _table(model: type[BaseModel], path: tuple[str, ...]) -> Iterator[str]:
-    keys = {name: info for name, info in model.model_fields.items() if not _models(info.annotation)}
+    keys = {name: info for name, info in model.model_fields.items() if not nested_models(info.annotation)}
     if keys:
         lists = path and path[0] in ("stacks", "devices")
         title = ".".join(path)
@@ -52,16 +52,8 @@ def _table(model: type[BaseModel], path: tuple[str, ...]) -> Iterator[str]:
             yield f"| `{name}` | {_type(info)} | {_default(info)} | {meaning} |"
         yield ""
     for name, info in model.model_fields.items():
-        for inner in _models(info.annotation):
+        for inner in nested_models(info.annotation):
             yield from _table(inner, (*path, name))
-
-
-def _models(annotation: Any) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    if get_origin(annotation) in (Union, UnionType, list):
-        return [m for inner in get_args(annotation) for m in _models(inner)]
-    return []
 
 
 def _type(info: FieldInfo) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from opcua_bms.cli.options import AsJson, ServerConfig
 from opcua_bms.cli.stores import stores
 from opcua_bms.errors import UsageError
 
@@ -19,9 +20,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="The server's certificate, and whom it trusts.", rich_markup_mode=None)
 
-Config = Annotated[Path | None, typer.Option("--config", help="Configuration file of the server.")]
 OfUsers = Annotated[bool, typer.Option("--users", help="The store of user certificates.")]
-AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
 
 def _store(config: Path | None, of_users: bool) -> PkiStore:
@@ -32,7 +31,7 @@ def _store(config: Path | None, of_users: bool) -> PkiStore:
 
 
 @app.command("init")
-def init(config: Config = None) -> None:
+def init(config: ServerConfig = None) -> None:
     """Make the folders and the server's own certificate, if there is none."""
     from opcua_bms.runtime.security import certificate_request
 
@@ -42,7 +41,7 @@ def init(config: Config = None) -> None:
 
 
 @app.command("renew")
-def renew(config: Config = None) -> None:
+def renew(config: ServerConfig = None) -> None:
     """Make a new key and certificate with today's names and addresses; clients must trust it anew."""
     from opcua_bms.runtime.security import certificate_request
 
@@ -52,7 +51,7 @@ def renew(config: Config = None) -> None:
 
 
 @app.command("list")
-def show_all(config: Config = None, of_users: OfUsers = False, as_json: AsJson = False) -> None:
+def show_all(config: ServerConfig = None, of_users: OfUsers = False, as_json: AsJson = False) -> None:
     """List all certificates by place."""
     rows = [_row(entry) for entry in _store(config, of_users).entries()]
     if as_json:
@@ -67,7 +66,7 @@ def show_all(config: Config = None, of_users: OfUsers = False, as_json: AsJson =
 @app.command("show")
 def show(
     thumbprint: Annotated[str, typer.Argument(help="Thumbprint, or how it begins.")],
-    config: Config = None,
+    config: ServerConfig = None,
     of_users: OfUsers = False,
     as_json: AsJson = False,
 ) -> None:
@@ -83,7 +82,7 @@ def show(
 @app.command("trust")
 def trust(
     what: Annotated[str, typer.Argument(help="Thumbprint of a rejected certificate, or a certificate file.")],
-    config: Config = None,
+    config: ServerConfig = None,
     of_users: OfUsers = False,
     issuer: Annotated[bool, typer.Option("--issuer", help="Only to complete chains, not trusted itself.")] = False,
 ) -> None:
@@ -100,7 +99,7 @@ def trust(
 @app.command("reject")
 def reject(
     thumbprint: Annotated[str, typer.Argument(help="Thumbprint, or how it begins.")],
-    config: Config = None,
+    config: ServerConfig = None,
     of_users: OfUsers = False,
 ) -> None:
     """Take the trust away."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from opcua_bms.cli.options import AsJson, SameAsOption
 from opcua_bms.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -17,25 +18,20 @@ if TYPE_CHECKING:
 
 def run(
     file: Annotated[Path | None, typer.Argument(help="Configuration file, or a profile file.")] = None,
-    config: Annotated[Path | None, typer.Option("--config", help="The same, as an option.")] = None,
+    config: SameAsOption = None,
     profile: Annotated[str | None, typer.Option(help="Check a shipped profile or a profile file instead.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Check a configuration: exit 78 with one line per mistake, else a summary with every address."""
-    import os
-
-    from opcua_bms.config.load import find, load
+    from opcua_bms.cli.site import site
     from opcua_bms.config.plant import read_profile
-    from opcua_bms.runtime.plant import build_plant
 
     if profile is not None:
         warnings = _lint(read_profile(profile, Path.cwd()), profile)
         _tell_warnings(warnings)
         typer.echo(f"profile {profile}: ok" + (f", {len(warnings)} warnings" if warnings else ""))
         return
-    path = find(file or config, os.environ)
-    site, document = load(path, os.environ)
-    plant = build_plant(site, document, path.parent)
+    path, plant = site(file or config)
     warnings = []
     for name, used in {d.settings.profile: d.profile for d in plant.placed}.items():
         warnings += _lint(used, name)

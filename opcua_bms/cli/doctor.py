@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
+
+from opcua_bms.cli.options import AsJson, ConfigFile, SameAsOption
 
 if TYPE_CHECKING:
     from opcua_bms.runtime.doctor import Check
 
 
 def run(
-    file: Annotated[Path | None, typer.Argument(help="Configuration file.")] = None,
-    config: Annotated[Path | None, typer.Option("--config", help="The same, as an option.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    file: ConfigFile = None,
+    config: SameAsOption = None,
+    as_json: AsJson = False,
 ) -> None:
     """Look at configuration, ports, certificate, users, clock, disk, permissions and versions; change nothing."""
     from opcua_bms.runtime.doctor import first
@@ -30,27 +32,23 @@ def run(
 
 
 def _checks(named: Path | None) -> Iterator[Check]:
-    import os
     from datetime import UTC, datetime
 
-    from opcua_bms.config.load import find, load
+    from opcua_bms.cli.site import site
     from opcua_bms.errors import OpcuaBmsError
     from opcua_bms.runtime.doctor import Check, site_checks, versions
-    from opcua_bms.runtime.plant import build_plant
     from opcua_bms.runtime.state import state_directory
 
     yield from versions()
     try:
-        path = find(named, os.environ)
-        site, document = load(path, os.environ)
-        plant = build_plant(site, document, path.parent)
+        path, plant = site(named)
     except OpcuaBmsError as error:
         yield Check("configuration", False, str(error), "opcua-bms check tells more", error.exit_code)
         return
     topology = plant.topology
     size = f"{len(plant.devices)} devices, {topology.n_clusters} clusters, {topology.n_cells} cells"
     yield Check("configuration", True, f"{path}: {size}")
-    yield from site_checks(site, path.parent, state_directory(), datetime.now(UTC))
+    yield from site_checks(plant.config, path.parent, state_directory(), datetime.now(UTC))
 
 
 def _print(check: Check) -> None:

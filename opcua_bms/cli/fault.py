@@ -7,10 +7,11 @@ from typing import Annotated
 
 import typer
 
+from opcua_bms.cli.options import AsJson
+
 app = typer.Typer(no_args_is_help=True, help="Faults of the demo or simulator that runs here.", rich_markup_mode=None)
 
 Port = Annotated[int | None, typer.Option("--simulator", help="Which one, by one of its Modbus ports.")]
-AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
 _WORDS = {"ignore_unknown_options": True, "allow_interspersed_args": True}
 
 

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from opcua_bms.cli.options import Nodes
+
 if TYPE_CHECKING:
     from opcua_bms.history.shelf import ReadableShelf
 
@@ -35,10 +37,7 @@ def export(
     since: Annotated[str, typer.Option("--from", help="First time, like 2027-01-15T08:00 (UTC unless it says more).")],
     until: Annotated[str, typer.Option("--to", help="Time after the last one; default: now.")] = "",
     form: Annotated[Format, typer.Option("--format", help="csv, or parquet (wants the extra 'export').")] = Format.CSV,
-    node: Annotated[
-        list[str] | None,
-        typer.Option("--node", help="NodeId texts, * and ? allowed, like 'BMS.Stack1.Cluster*.Voltage'; repeatable."),
-    ] = None,
+    node: Nodes = None,
     output: Annotated[
         Path | None, typer.Option("--output", help="File to write; without: standard output (csv).")
     ] = None,

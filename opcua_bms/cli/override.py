@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from opcua_bms.cli.options import DEFAULT_ENDPOINT, AsJson, Endpoint, PasswordFile
 from opcua_bms.errors import UsageError
 
 if TYPE_CHECKING:
@@ -18,23 +19,20 @@ app = typer.Typer(
     no_args_is_help=True, help="Points forced or taken out of service at a running server.", rich_markup_mode=None
 )
 
-Endpoint = Annotated[str, typer.Option(help="opc.tcp://HOST:PORT of the server.")]
 Wait = Annotated[float, typer.Option(help="Seconds to wait for the server.", min=0.1, max=3600)]
-User = Annotated[str | None, typer.Option(help="Log in, on an encrypted channel; changes need role Engineer.")]
-PasswordFile = Annotated[Path | None, typer.Option(help="File with the password; - for standard input.")]
+Engineer = Annotated[str | None, typer.Option(help="Log in, on an encrypted channel; changes need role Engineer.")]
 Point = Annotated[str, typer.Argument(help="NodeId text, like BMS.Stack1.Cluster03.Pack04.Cell12.Voltage.")]
 Comment = Annotated[str, typer.Option(help="Why; everybody who looks at the list reads it.")]
-DEFAULT = "opc.tcp://127.0.0.1:4840"
 _NUMBER_HELP = "Number in the unit of the point; of a word its bits, 0x… allowed."
 
 
 @app.command("list")
 def show(
-    endpoint: Endpoint = DEFAULT,
+    endpoint: Endpoint = DEFAULT_ENDPOINT,
     wait: Wait = 10.0,
-    user: User = None,
+    user: Engineer = None,
     password_file: PasswordFile = None,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """What is overridden now: point, how, value, who, when, why."""
     from opcua_bms.cli.ua_client import overrides
@@ -55,9 +53,9 @@ def force(
     point: Point,
     value: Annotated[str, typer.Argument(help=_NUMBER_HELP)],
     comment: Comment = "",
-    endpoint: Endpoint = DEFAULT,
+    endpoint: Endpoint = DEFAULT_ENDPOINT,
     wait: Wait = 10.0,
-    user: User = None,
+    user: Engineer = None,
     password_file: PasswordFile = None,
 ) -> None:
     """Let a point say a value until it is released; extrema and alarms see it too."""
@@ -69,9 +67,9 @@ def force(
 def disable(
     point: Point,
     comment: Comment = "",
-    endpoint: Endpoint = DEFAULT,
+    endpoint: Endpoint = DEFAULT_ENDPOINT,
     wait: Wait = 10.0,
-    user: User = None,
+    user: Engineer = None,
     password_file: PasswordFile = None,
 ) -> None:
     """Take a point out of service: no extremum, average or alarm uses it."""
@@ -84,9 +82,9 @@ def release(
     point: Annotated[str | None, typer.Argument(help="NodeId text; left out with --all.")] = None,
     every: Annotated[bool, typer.Option("--all", help="All that is overridden.")] = False,
     comment: Comment = "",
-    endpoint: Endpoint = DEFAULT,
+    endpoint: Endpoint = DEFAULT_ENDPOINT,
     wait: Wait = 10.0,
-    user: User = None,
+    user: Engineer = None,
     password_file: PasswordFile = None,
 ) -> None:
     """Let a point say what is measured again, however it was overridden."""
@@ -106,11 +104,10 @@ def release(
 
 def _login(user: str | None, password_file: Path | None) -> Login | None:
     from opcua_bms.cli.client_identity import login
-    from opcua_bms.cli.stores import password
     from opcua_bms.runtime.logs import configure
 
     configure("ERROR")
-    return login(user, password(password_file, f"Password for {user}")) if user is not None else None
+    return login(user, password_file)
 
 
 def _call(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from opcua_bms.cli.options import AsJson, ConfigFile
 from opcua_bms.errors import UnreachableError, UsageError
 
 if TYPE_CHECKING:
@@ -20,24 +20,20 @@ SHOWN = 8
 
 
 def run(
-    file: Annotated[Path | None, typer.Argument(help="Configuration file.")] = None,
+    file: ConfigFile = None,
     device: Annotated[str | None, typer.Option(help="Only this device, by its name.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Read each block of the devices once: addresses, raw and decoded values, and hints; exit 69 if one is silent."""
     import asyncio
-    import os
 
-    from opcua_bms.config.load import find, load
+    from opcua_bms.cli.site import site
     from opcua_bms.document import did_you_mean
     from opcua_bms.runtime.logs import configure
-    from opcua_bms.runtime.plant import build_plant
     from opcua_bms.runtime.probe import probe_all
 
     configure("ERROR")
-    path = find(file, os.environ)
-    site, document = load(path, os.environ)
-    plant = build_plant(site, document, path.parent)
+    path, plant = site(file)
     names = [d.name for d in plant.devices]
     if device is not None and device not in names:
         raise UsageError(f"--device: no device is called '{device}'{did_you_mean(device, names)}")

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from opcua_bms.cli.options import ConfigFile, SameAsOption
 from opcua_bms.errors import UsageError
 
 
@@ -21,8 +22,8 @@ class LogLevel(StrEnum):
 
 
 def run(
-    file: Annotated[Path | None, typer.Argument(help="Configuration file.")] = None,
-    config: Annotated[Path | None, typer.Option("--config", help="The same, as an option.")] = None,
+    file: ConfigFile = None,
+    config: SameAsOption = None,
     endpoint: Annotated[str | None, typer.Option(help="opc.tcp://HOST:PORT; over the file's.")] = None,
     insecure_demo_access: Annotated[
         bool,

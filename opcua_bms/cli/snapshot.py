@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from opcua_bms.cli.options import DEFAULT_ENDPOINT, Endpoint, FirstScan, PasswordFile, User
 
 
 class Format(StrEnum):
@@ -18,19 +19,18 @@ class Format(StrEnum):
 
 
 def run(
-    endpoint: Annotated[str, typer.Option(help="opc.tcp://HOST:PORT of the server.")] = "opc.tcp://127.0.0.1:4840",
+    endpoint: Endpoint = DEFAULT_ENDPOINT,
     form: Annotated[Format, typer.Option("--format", help="flat: one key per value.")] = Format.FLAT,
-    wait: Annotated[float, typer.Option(help="Seconds to wait for the first complete scan.", min=0.1, max=3600)] = 10.0,
-    user: Annotated[str | None, typer.Option(help="Log in, on an encrypted channel.")] = None,
-    password_file: Annotated[Path | None, typer.Option(help="File with the password; - for standard input.")] = None,
+    wait: FirstScan = 10.0,
+    user: User = None,
+    password_file: PasswordFile = None,
 ) -> None:
     """Print what the plant is now."""
     from opcua_bms.cli.client_identity import login
-    from opcua_bms.cli.stores import password
     from opcua_bms.cli.ua_client import flat
     from opcua_bms.runtime.logs import configure
 
     configure("ERROR")
-    known = login(user, password(password_file, f"Password for {user}")) if user is not None else None
+    known = login(user, password_file)
     if form is Format.FLAT:
         typer.echo(json.dumps(asyncio.run(flat(endpoint, wait, known)), indent=1, ensure_ascii=False))

@@ -8,10 +8,11 @@ import sys
 from collections.abc import Iterable
 from enum import StrEnum
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from opcua_bms.cli.options import ConfigFile, Nodes, SameAsOption
 
 if TYPE_CHECKING:
     from opcua_bms.infomodel.plan import InstancePlan
@@ -31,37 +32,30 @@ class Format(StrEnum):
 
 
 def run(
-    file: Annotated[Path | None, typer.Argument(help="Configuration file.")] = None,
-    config: Annotated[Path | None, typer.Option("--config", help="The same, as an option.")] = None,
+    file: ConfigFile = None,
+    config: SameAsOption = None,
     form: Annotated[Format, typer.Option("--format", help="csv, json, telegraf or nodeset2.")] = Format.CSV,
-    node: Annotated[
-        list[str] | None,
-        typer.Option("--node", help="NodeId texts, * and ? allowed, like 'BMS.Stack1.Cluster*.Voltage'; repeatable."),
-    ] = None,
+    node: Nodes = None,
     cells: Annotated[
         bool | None, typer.Option("--cells/--no-cells", help="Single cells too; default: for csv and json.")
     ] = None,
 ) -> None:
     """List every variable of a site: NodeId, type, unit, description. Asks no server and no device."""
-    import os
+    from opcua_bms.cli.site import site
 
-    from opcua_bms.config.load import find, load
-    from opcua_bms.runtime.plant import build_plant
-
-    path = find(file or config, os.environ)
-    site, document = load(path, os.environ)
-    plant = build_plant(site, document, path.parent)
+    _, plant = site(file or config)
+    uri = plant.config.site.namespace_uri
     with_cells = form in (Format.CSV, Format.JSON) if cells is None else cells
     plan = _plan(plant)
     wanted = _wanted(plan, node or ["*"], with_cells)
     if form is Format.CSV:
-        _csv(wanted, site.site.namespace_uri)
+        _csv(wanted, uri)
     elif form is Format.JSON:
-        _json(wanted, site.site.namespace_uri)
+        _json(wanted, uri)
     elif form is Format.TELEGRAF:
-        _telegraf(wanted, site.opcua.endpoint)
+        _telegraf(wanted, plant.config.opcua.endpoint)
     else:
-        _nodeset(plan, None if with_cells and not node else wanted, site.site.namespace_uri)
+        _nodeset(plan, None if with_cells and not node else wanted, uri)
 
 
 def _plan(plant: Plant) -> InstancePlan:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from opcua_bms.cli.options import AsJson, PasswordFile, ServerConfig
 from opcua_bms.cli.stores import password, stores
 from opcua_bms.errors import UsageError
 
@@ -16,10 +17,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Who may log in, and as what.", rich_markup_mode=None)
 
-Config = Annotated[Path | None, typer.Option("--config", help="Configuration file of the server.")]
 Name = Annotated[str, typer.Argument(help="User name.")]
 Roles = Annotated[list[str], typer.Option("--role", help="Observer, Operator, Engineer, SecurityAdmin, …")]
-PasswordFile = Annotated[Path | None, typer.Option(help="File with the password; - for standard input.")]
 
 
 @app.command("add")
@@ -29,7 +28,7 @@ def add(
     password_file: PasswordFile = None,
     no_password: Annotated[bool, typer.Option("--no-password", help="Only a bound certificate lets in.")] = False,
     certificate: Annotated[Path | None, typer.Option(help="User certificate (DER or PEM) to bind.")] = None,
-    config: Config = None,
+    config: ServerConfig = None,
 ) -> None:
     """Add a user."""
     known, _ = stores(config)
@@ -46,7 +45,7 @@ def add(
 
 
 @app.command("passwd")
-def passwd(name: Name, password_file: PasswordFile = None, config: Config = None) -> None:
+def passwd(name: Name, password_file: PasswordFile = None, config: ServerConfig = None) -> None:
     """Change a user's password."""
     known, _ = stores(config)
     known.users.set_password(name, password(password_file, f"New password for {name}", confirm=True))
@@ -54,21 +53,21 @@ def passwd(name: Name, password_file: PasswordFile = None, config: Config = None
 
 
 @app.command("roles")
-def roles(name: Name, role: Roles, config: Config = None) -> None:
+def roles(name: Name, role: Roles, config: ServerConfig = None) -> None:
     """Replace a user's roles."""
     stores(config)[0].users.set_roles(name, _roles(role))
     typer.echo(f"roles of {name} changed")
 
 
 @app.command("remove")
-def remove(name: Name, config: Config = None) -> None:
+def remove(name: Name, config: ServerConfig = None) -> None:
     """Forget a user."""
     stores(config)[0].users.remove(name)
     typer.echo(f"user {name} removed")
 
 
 @app.command("list")
-def show(config: Config = None, as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
+def show(config: ServerConfig = None, as_json: AsJson = False) -> None:
     """List users with their roles."""
     rows: list[dict[str, Any]] = [
         {

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import platform
 from importlib.metadata import version
-from typing import Annotated
 
 import typer
 
 from opcua_bms import __version__
+from opcua_bms.cli.options import AsJson
 
 
-def run(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
+def run(as_json: AsJson = False) -> None:
     """Show the version of opcua-bms and of what it stands on."""
     rows = {"opcua-bms": __version__, "python": platform.python_version()}
     rows |= {name: version(name) for name in ("asyncua", "pymodbus", "numpy", "pydantic")}

@@ -8,10 +8,11 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from opcua_bms.cli.options import DEFAULT_ENDPOINT, Endpoint, FirstScan, PasswordFile, User
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -25,18 +26,17 @@ _KEYS = "q quit, s sort, space pause"
 
 
 def run(
-    endpoint: Annotated[str, typer.Option(help="opc.tcp://HOST:PORT of the server.")] = "opc.tcp://127.0.0.1:4840",
+    endpoint: Endpoint = DEFAULT_ENDPOINT,
     interval: Annotated[float, typer.Option(help="Seconds between two pictures.", min=0.1, max=3600)] = 1.0,
     once: Annotated[bool, typer.Option("--once", help="One picture, then end.")] = False,
     alarms: Annotated[int, typer.Option(help="How many of the newest alarms are shown.", min=0, max=50)] = 10,
-    wait: Annotated[float, typer.Option(help="Seconds to wait for the first complete scan.", min=0.1, max=3600)] = 10.0,
+    wait: FirstScan = 10.0,
     as_json: Annotated[bool, typer.Option("--json", help="With --once: as JSON.")] = False,
-    user: Annotated[str | None, typer.Option(help="Log in, on an encrypted channel.")] = None,
-    password_file: Annotated[Path | None, typer.Option(help="File with the password; - for standard input.")] = None,
+    user: User = None,
+    password_file: PasswordFile = None,
 ) -> None:
     """Watch a plant: state, limits, clusters by their spread, newest alarms. Keys: q quit, s sort, space pause."""
     from opcua_bms.cli.client_identity import login
-    from opcua_bms.cli.stores import password
     from opcua_bms.cli.watch_board import Board
     from opcua_bms.errors import UsageError
     from opcua_bms.runtime.logs import configure
@@ -45,7 +45,7 @@ def run(
     if as_json and not once:
         raise UsageError("--json is for one picture: give --once too")
     configure("CRITICAL")
-    known = login(user, password(password_file, f"Password for {user}")) if user is not None else None
+    known = login(user, password_file)
     board = Board(endpoint)
     run_loop(lambda stop: _watch(board, known, wait, interval, stop, _Look(once, as_json, alarms)))
 

@@ -90,14 +90,15 @@ def _known(model: type[BaseModel], at: Location) -> dict[Location, list[str]]:
     """Valid keys of every table of the file, list indices left out."""
     out: dict[Location, list[str]] = {at: list(model.model_fields)}
     for name, info in model.model_fields.items():
-        for inner in _models(info.annotation):
+        for inner in nested_models(info.annotation):
             out.update(_known(inner, (*at, name)))
     return out
 
 
-def _models(annotation: Any) -> list[type[BaseModel]]:
+def nested_models(annotation: Any) -> list[type[BaseModel]]:
+    """The tables that a field of this type may hold."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     if get_origin(annotation) in (Union, UnionType, list):
-        return [m for inner in get_args(annotation) for m in _models(inner)]
+        return [m for inner in get_args(annotation) for m in nested_models(inner)]
     return []
