@@ -63,6 +63,13 @@ def row(fields: ua.EventFieldList) -> Row:
     return dict(zip((*FIELDS, "ConditionId"), (v.Value for v in fields.EventFields), strict=True))
 
 
+def flags(event: Row) -> str:
+    """Active, Acked, Confirmed, Retain as letters; a b before those of a branch."""
+    names = ("ActiveState/Id", "AckedState/Id", "ConfirmedState/Id", "Retain")
+    branch = event["BranchId"] is not None and not event["BranchId"].is_null()
+    return ("b" if branch else "") + "".join("T" if event[name] else "F" for name in names)
+
+
 class AlarmClient:
     """A session with one subscription and one event item."""
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import AsyncIterator, Sequence
 
 import numpy as np
 
@@ -99,3 +100,14 @@ async def serve(topology: Topology) -> BmsServer:
     server = await build_server(ServerSettings(endpoint_url="opc.tcp://127.0.0.1:0/"), plant(topology))
     await server.start()
     return server
+
+
+@contextlib.asynccontextmanager
+async def served(topology: Topology) -> AsyncIterator[BmsServer]:
+    """The same with a first scan, stopped at the end."""
+    server = await serve(topology)
+    server.publish(snapshot(image(plant(topology).layout)))
+    try:
+        yield server
+    finally:
+        await server.stop()

@@ -21,10 +21,8 @@ pytestmark = pytest.mark.integration
 
 @pytest.fixture(scope="module")
 async def server() -> AsyncIterator[BmsServer]:
-    server = await bp.serve(bp.RAGGED)
-    server.publish(bp.snapshot(bp.image(bp.plant(bp.RAGGED).layout)))
-    yield server
-    await server.stop()
+    async with bp.served(bp.RAGGED) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")

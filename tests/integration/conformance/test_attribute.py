@@ -12,7 +12,7 @@ from asyncua import ua
 from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.status_codes import StatusCodes
 from ua_fixture import Plant, served, standard
-from wire_session import Wire, wire
+from wire_session import Wire
 
 from opcua_bms.ua.server import UaServer
 from opcua_bms.ua.settings import Limits, ServerSettings
@@ -64,22 +64,6 @@ async def add_real_nodes(server: UaServer, plant: Plant) -> None:
     number = await objects.add_variable(plant.id("Real.Number"), f"{plant.index}:Number", ua.Variant(1, T.Int16))
     await number.write_attribute(AttributeIds.DataType, ua.DataValue(ua.Variant(standard(26), T.NodeId)))
     await number.set_writable()
-
-
-@pytest.fixture
-async def client(plant_server: tuple[UaServer, Plant]) -> AsyncIterator[Wire]:
-    async with wire(plant_server[0].endpoint_url) as session:
-        yield session
-
-
-@pytest.fixture
-def server(plant_server: tuple[UaServer, Plant]) -> UaServer:
-    return plant_server[0]
-
-
-@pytest.fixture
-def plant(plant_server: tuple[UaServer, Plant]) -> Plant:
-    return plant_server[1]
 
 
 async def read(client: Wire, *items: ua.ReadValueId, times: int = 2, max_age: float = 0.0) -> list[Any]:

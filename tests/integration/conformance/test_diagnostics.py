@@ -26,16 +26,10 @@ VALUE = ua.AttributeIds.Value
 
 
 @pytest.fixture(scope="module")
-async def site() -> AsyncIterator[tuple[UaServer, Plant]]:
+async def plant_server() -> AsyncIterator[tuple[UaServer, Plant]]:
     async with served(tags=2) as (server, plant):
         plant.commit()
         yield server, plant
-
-
-@pytest.fixture
-async def client(site: tuple[UaServer, Plant]) -> AsyncIterator[Wire]:
-    async with wire(site[0].endpoint_url) as session:
-        yield session
 
 
 async def read(client: Wire, *nodes: Any) -> list[Any]:
@@ -61,9 +55,9 @@ async def mine(client: Wire, subscription: int) -> Any:
     return found
 
 
-async def test_each_session_has_an_object(client: Wire, site: tuple[UaServer, Plant]) -> None:
+async def test_each_session_has_an_object(client: Wire, plant_server: tuple[UaServer, Plant]) -> None:
     """§6.3.4, §6.3.5: made with the session, gone with it, with every variable of its type, and at no cost."""
-    server, _ = site
+    server, _ = plant_server
     nodes = len(server.iserver.aspace.keys())
     fixed = set(await parts(client, SUMMARY))
     async with wire(server.endpoint_url) as other:
@@ -106,9 +100,9 @@ async def test_each_session_has_an_object(client: Wire, site: tuple[UaServer, Pl
     assert await parts(client, shown.NodeId) == {}
 
 
-async def test_requests_are_counted_by_service(site: tuple[UaServer, Plant]) -> None:
+async def test_requests_are_counted_by_service(plant_server: tuple[UaServer, Plant]) -> None:
     """§12.13: all of each kind, those that failed, and those that were refused for want of rights."""
-    server, plant = site
+    server, plant = plant_server
     async with wire(server.endpoint_url) as other:
         subscription = await other.subscribe()
         await other.monitor(subscription, item(plant.id("Line1.Level"), 1))
@@ -150,9 +144,9 @@ def vars_of(structure: Any) -> dict[str, Any]:
     return {name: getattr(structure, name) for name in structure.__dataclass_fields__}
 
 
-async def test_counters_of_a_subscription(client: Wire, site: tuple[UaServer, Plant]) -> None:
+async def test_counters_of_a_subscription(client: Wire, plant_server: tuple[UaServer, Plant]) -> None:
     """§12.15: every counter says what happened, and nothing else."""
-    server, plant = site
+    server, plant = plant_server
     subscription = await client.subscribe(100.0, RequestedMaxKeepAliveCount=1000)
     fresh = await mine(client, subscription)
     zero = [n for n, v in vars_of(fresh).items() if n.endswith("Count") and not n.startswith("Max") and v]
@@ -213,9 +207,9 @@ async def test_counters_of_a_subscription(client: Wire, site: tuple[UaServer, Pl
     assert told.DiscardedMessageCount == 0
 
 
-async def test_transfers_are_counted(site: tuple[UaServer, Plant]) -> None:
+async def test_transfers_are_counted(plant_server: tuple[UaServer, Plant]) -> None:
     """§12.15: to whom a subscription went, and how often somebody asked for it."""
-    server, _ = site
+    server, _ = plant_server
     async with wire(server.endpoint_url) as first, wire(server.endpoint_url) as second:
         subscription = await first.subscribe(1000.0)
         held = server.iserver.subscription_service.subscriptions[subscription]

@@ -13,7 +13,7 @@ from asyncua.ua.status_codes import StatusCodes
 from loose_ua import ua
 from subscription_rig import item
 from ua_fixture import Plant, served
-from wire_session import Wire, event_fields, wire
+from wire_session import Wire, event_fields
 
 from opcua_bms.ua.server import UaServer
 from opcua_bms.ua.services.event import Event
@@ -51,22 +51,6 @@ async def plant_server() -> AsyncIterator[tuple[UaServer, Plant]]:
         shown = ua.AddReferencesItem(NORTH, ua.NodeId(ObjectIds.Organizes), True, None, plant.id("Line1"))
         await server.iserver.isession.add_references([shown])
         yield server, plant
-
-
-@pytest.fixture
-async def client(plant_server: tuple[UaServer, Plant]) -> AsyncIterator[Wire]:
-    async with wire(plant_server[0].endpoint_url) as session:
-        yield session
-
-
-@pytest.fixture
-def server(plant_server: tuple[UaServer, Plant]) -> UaServer:
-    return plant_server[0]
-
-
-@pytest.fixture
-def plant(plant_server: tuple[UaServer, Plant]) -> Plant:
-    return plant_server[1]
 
 
 def select(path: str, base: Any = BASE, attribute: int = ua.AttributeIds.Value) -> Any:

@@ -22,16 +22,10 @@ VALUE = ua.AttributeIds.Value
 
 
 @pytest.fixture(scope="module")
-async def site() -> AsyncIterator[tuple[UaServer, Plant]]:
+async def plant_server() -> AsyncIterator[tuple[UaServer, Plant]]:
     async with served(tags=50) as (server, plant):
         plant.commit()
         yield server, plant
-
-
-@pytest.fixture
-async def client(site: tuple[UaServer, Plant]) -> AsyncIterator[Wire]:
-    async with wire(site[0].endpoint_url) as session:
-        yield session
 
 
 def monitored(plant: Plant) -> Any:
@@ -39,9 +33,9 @@ def monitored(plant: Plant) -> Any:
     return ua.CreateMonitoredItemsRequest(Parameters=parameters)
 
 
-async def test_sixty_sessions_in_parallel(site: tuple[UaServer, Plant]) -> None:
+async def test_sixty_sessions_in_parallel(plant_server: tuple[UaServer, Plant]) -> None:
     """Session Minimum 50 Parallel: all are open at once, and each has what it subscribed to."""
-    server, plant = site
+    server, plant = plant_server
     clients = [await RawClient.login(server.port) for _ in range(SESSIONS)]
     assert len(server.iserver.diagnostics.sessions) == SESSIONS
     for raw in clients:
@@ -70,9 +64,9 @@ async def test_sixty_sessions_in_parallel(site: tuple[UaServer, Plant]) -> None:
         await raw.close()
 
 
-async def test_every_service_behaves_alike(site: tuple[UaServer, Plant]) -> None:
+async def test_every_service_behaves_alike(plant_server: tuple[UaServer, Plant]) -> None:
     """Session General Service Behaviour: handle, token, diagnostics on request, timeout (Part 4 §7.33, §7.34)."""
-    server, plant = site
+    server, plant = plant_server
     raw = await RawClient.login(server.port)
     asked: Any = ua.ReadRequest()
     asked.Parameters.NodesToRead = [ua.ReadValueId(plant.id("Line1.Level"), VALUE)]
@@ -130,10 +124,10 @@ def unknown_of_each() -> list[Any]:
 
 @pytest.mark.parametrize("asked", unknown_of_each(), ids=lambda request: type(request).__name__)
 async def test_answers_stay_well_formed_with_all_diagnostics_asked_for(
-    site: tuple[UaServer, Plant], asked: Any
+    plant_server: tuple[UaServer, Plant], asked: Any
 ) -> None:
     """Part 4 §7.33: DiagnosticInfos are empty, or one for each operand; nothing may follow the answer's last byte."""
-    raw = await RawClient.login(site[0].port)
+    raw = await RawClient.login(plant_server[0].port)
     asked.RequestHeader.ReturnDiagnostics = 0xFFFFFFFF
     answer = await raw.ask(asked, LIMIT_S)
     assert type(answer).__name__ == type(asked).__name__.replace("Request", "Response")
@@ -155,9 +149,9 @@ async def test_answers_stay_well_formed_with_all_diagnostics_asked_for(
 
 
 @pytest.mark.parametrize("path", ["Line1.Tag001", None])
-async def test_a_queue_of_five(client: Wire, site: tuple[UaServer, Plant], path: str | None) -> None:
+async def test_a_queue_of_five(client: Wire, plant_server: tuple[UaServer, Plant], path: str | None) -> None:
     """Monitor MinQueueSize_05: five values wait, in order, of a value of the store and of one by itself."""
-    server, plant = site
+    server, plant = plant_server
     subscription = await client.subscribe(1_000.0)
     number = await server.server.nodes.objects.add_variable(2, f"Number{subscription}", 0.0)
     node = plant.id(path) if path else number.nodeid
@@ -173,9 +167,9 @@ async def test_a_queue_of_five(client: Wire, site: tuple[UaServer, Plant], path:
     assert [v.StatusCode.value for v in found] == [0x480, 0, 0, 0, 0]
 
 
-async def test_an_array_is_read_as_a_whole(client: Wire, site: tuple[UaServer, Plant]) -> None:
+async def test_an_array_is_read_as_a_whole(client: Wire, plant_server: tuple[UaServer, Plant]) -> None:
     """Address Space Atomicity: no AccessLevelEx says otherwise, so no Read may mix two commits (Part 3 §8.58)."""
-    _, plant = site
+    _, plant = plant_server
 
     async def commit_on() -> None:
         k = 0.0

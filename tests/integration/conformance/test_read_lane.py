@@ -12,7 +12,7 @@ from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.object_ids import ObjectIds
 from asyncua.ua.status_codes import StatusCodes
 from ua_fixture import Plant, served, standard
-from wire_session import Wire, wire
+from wire_session import Wire
 
 from opcua_bms.ua.server import UaServer
 
@@ -25,22 +25,6 @@ async def plant_server() -> AsyncIterator[tuple[UaServer, Plant]]:
     async with served(tags=TAGS, lines=3) as (server, plant):
         plant.commit()
         yield server, plant
-
-
-@pytest.fixture
-async def client(plant_server: tuple[UaServer, Plant]) -> AsyncIterator[Wire]:
-    async with wire(plant_server[0].endpoint_url) as session:
-        yield session
-
-
-@pytest.fixture
-def plant(plant_server: tuple[UaServer, Plant]) -> Plant:
-    return plant_server[1]
-
-
-@pytest.fixture
-def server(plant_server: tuple[UaServer, Plant]) -> UaServer:
-    return plant_server[0]
 
 
 def request(plant: Plant, count: int, *more: ua.NodeId) -> ua.ReadRequest:

@@ -44,17 +44,6 @@ async def plant_server() -> AsyncIterator[tuple[UaServer, Plant]]:
         yield server, plant
 
 
-@pytest.fixture
-async def client(plant_server: tuple[UaServer, Plant]) -> AsyncIterator[Wire]:
-    async with wire(plant_server[0].endpoint_url) as session:
-        yield session
-
-
-@pytest.fixture
-def server(plant_server: tuple[UaServer, Plant]) -> UaServer:
-    return plant_server[0]
-
-
 async def values(client: Wire, *ids: int) -> list[Any]:
     items = [ua.ReadValueId(NodeId=standard(number), AttributeId=AttributeIds.Value) for number in ids]
     params = ua.ReadParameters(0.0, ua.TimestampsToReturn.Both, items)

@@ -28,17 +28,6 @@ async def plant_server() -> AsyncIterator[tuple[UaServer, Plant]]:
         yield server, plant
 
 
-@pytest.fixture
-async def client(plant_server: tuple[UaServer, Plant]) -> AsyncIterator[Wire]:
-    async with wire(plant_server[0].endpoint_url) as session:
-        yield session
-
-
-@pytest.fixture
-def plant(plant_server: tuple[UaServer, Plant]) -> Plant:
-    return plant_server[1]
-
-
 def tags(plant: Plant) -> list[Any]:
     return [item(plant.id(f"Line1.Tag{k + 1:03d}"), k) for k in range(TAGS)]
 

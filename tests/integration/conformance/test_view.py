@@ -31,17 +31,6 @@ async def plant_server() -> AsyncIterator[tuple[UaServer, Plant]]:
         yield server, plant
 
 
-@pytest.fixture
-async def client(plant_server: tuple[UaServer, Plant]) -> AsyncIterator[Wire]:
-    async with wire(plant_server[0].endpoint_url) as session:
-        yield session
-
-
-@pytest.fixture
-def plant(plant_server: tuple[UaServer, Plant]) -> Plant:
-    return plant_server[1]
-
-
 def description(node_id: ua.NodeId, **more: Any) -> ua.BrowseDescription:
     chosen: dict[str, Any] = {
         "BrowseDirection": ua.BrowseDirection.Forward,

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from alarm_client import AlarmClient, Row, duration, event_and, session, standard, text
+from alarm_client import AlarmClient, duration, event_and, flags, session, standard, text
 from asyncua import ua
 from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.object_ids import ObjectIds as Ids
@@ -41,31 +41,6 @@ async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tup
     gate.users.add("otto", PASSWORD, [Role.OBSERVER])
     async with served(ServerSettings(endpoint_url="opc.tcp://127.0.0.1:0/", gate=gate)) as both:
         yield both
-
-
-@pytest.fixture
-async def plant(running: tuple[BmsServer, ConditionPlant]) -> ConditionPlant:
-    running[1].forget()
-    return running[1]
-
-
-@pytest.fixture
-async def client(running: tuple[BmsServer, ConditionPlant], plant: ConditionPlant) -> AsyncIterator[AlarmClient]:
-    """A client of the Server object, subscribed after the plant was reset."""
-    del plant
-    async with session(running[0].endpoint_url) as wire:
-        yield await AlarmClient.at(wire, SERVER)
-
-
-@pytest.fixture
-def node(running: tuple[BmsServer, ConditionPlant]) -> Any:
-    return running[0].names.node
-
-
-def flags(event: Row) -> str:
-    """Active, Acked, Confirmed, Retain as letters."""
-    names = ("ActiveState/Id", "AckedState/Id", "ConfirmedState/Id", "Retain")
-    return "".join("T" if event[name] else "F" for name in names)
 
 
 async def raised(client: AlarmClient, plant: ConditionPlant, condition: str) -> bytes:

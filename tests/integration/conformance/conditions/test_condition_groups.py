@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
-from alarm_client import AlarmClient, Row, event_and, row, session, standard
+from alarm_client import AlarmClient, Row, event_and, row, standard
 from asyncua import ua
 from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.object_ids import ObjectIds as Ids
@@ -31,14 +31,6 @@ async def running() -> AsyncIterator[Running]:
     changes = {"cluster-fault-word": {"re_alarm_s": AGAIN_S}}
     async with served(ServerSettings(endpoint_url="opc.tcp://127.0.0.1:0/", gate=gate), changes=changes) as both:
         yield both
-
-
-@pytest.fixture
-async def client(running: Running) -> AsyncIterator[AlarmClient]:
-    """A client of the Server object, subscribed after the plant was reset."""
-    running[1].forget()
-    async with session(running[0].endpoint_url) as wire:
-        yield await AlarmClient.at(wire, standard(Ids.Server))
 
 
 async def targets(client: AlarmClient, node: ua.NodeId, reference: int, forward: bool = True) -> list[str]:
