@@ -217,6 +217,12 @@ async def _drop_by_close(_: Request, line: Line) -> None:
     line.close()
 
 
+async def _once(request: Request, line: Line) -> None:
+    """A right answer, and the connection is over."""
+    line.write(request.good())
+    line.close()
+
+
 async def _afterwards(request: Request, line: Line) -> None:
     """A right answer, and a little later one that nobody asked for."""
     line.write(request.good())
@@ -238,6 +244,7 @@ FAULTS = {
     "half": lambda r, w: _send(w, r.good()[:-3]),
     "reset": _drop_by_reset,
     "closed": _drop_by_close,
+    "once": _once,
     "reset_in_frame": _reset_in_frame,
     "silent": _silent,
     "late": _late,

@@ -50,11 +50,12 @@ class Prepared:
 class Job:
     """Requests of one unit, asked in order; `done` resolves when all are answered, one was fatal, or the line fell.
 
-    After the line fell through someone else's fault `interrupted` is set: `resume` makes the rest ready to be asked
-    again, on the next connection.
+    After the line fell through someone else's fault, or after an answer, `interrupted` is set: `resume` makes the rest
+    ready to be asked again, on the next connection.
     """
 
     __slots__ = (
+        "_lost_at",
         "_taken",
         "done",
         "interrupted",
@@ -82,6 +83,7 @@ class Job:
         self.timeout_s = timeout_s
         self.todo = deque(range(n))
         self.open = n
+        self._lost_at = -1
         self.interrupted = False
         self.outcome = Outcome([None] * n, [math.nan] * n, [math.nan] * n)
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -131,8 +133,13 @@ class Job:
         self.todo.clear()
         self._finish()
 
+    def gets_on(self) -> bool:
+        """Whether anything was answered since the connection was lost last, always true of the first time."""
+        before, self._lost_at = self._lost_at, self.open
+        return self.open != before
+
     def interrupt(self) -> None:
-        """The line fell through no fault of this unit."""
+        """The line fell and the rest is to be asked again: another's fault, or the device gets on all the same."""
         self.interrupted = True
         self._finish()
 

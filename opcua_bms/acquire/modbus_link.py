@@ -73,6 +73,8 @@ class Link:
         self._backup = backup_host
         self._silent = False
         """nothing was answered on this connection yet"""
+        self._trusted = False
+        """the host closed the connection before, after it had answered on it"""
         self._server_name = server_name
         self.codec = codec
         self._monotonic = monotonic
@@ -318,9 +320,15 @@ class Link:
     # faults of the line
 
     def _lost(self, wire: Wire) -> None:
+        """The other end closed. One that answered before may take one request per connection: then ask it again."""
         if wire is not self._wire:
             return
         culprit = next(iter(self._open.values()), None)
+        if culprit is not None and not self._buffer and not self._silent and culprit.job.gets_on():
+            self._note(culprit.job.unit, ConnectionLost.name)
+            self._drop(None)
+            self._trusted = True
+            return
         if self._buffer:
             fault: Fault = ConnectionLostInFrame(f"connection closed after {len(self._buffer)} bytes of an answer")
         else:
@@ -348,11 +356,13 @@ class Link:
 
     def _drop(self, culprit: _Open | None) -> None:
         wire, self._wire, self._write = self._wire, None, _nowhere
+        trusted, self._trusted = self._trusted, False
         if wire is not None and wire.transport is not None:
             wire.abort()
         if culprit is not None and self._silent:
             self._silent = False
-            self._other_host()
+            if not trusted:
+                self._other_host()
         bystanders = [o.job for o in self._open.values()] + list(self._queue)
         self._open.clear()
         self._queue.clear()

@@ -15,7 +15,8 @@ from opcua_bms.profiles.schema import Profile
 def device_values(plan: DevicePlan, words: U16) -> dict[str, float | str | None]:
     """{name without `device.`: value} from a buffer of words.
 
-    Strings without trailing NULs and spaces; clocks as seconds since 1970 UTC; None: sentinel or no valid date.
+    Strings up to the first NUL, without trailing spaces; clocks as seconds since 1970 UTC; None: sentinel or no valid
+    date.
     """
     return {p.name: _read(plan.profile, p, words) for p in plan.device_points}
 
@@ -38,7 +39,7 @@ def _read(profile: Profile, p: DevicePoint, words: U16) -> float | str | None:
     little = (p.point.byte_order or profile.byte_order) == "little"
     if p.point.type == "string":
         raw = own.astype("<u2" if little else ">u2").tobytes()
-        return raw.rstrip(b"\0 ").decode("ascii", "replace")
+        return raw.partition(b"\0")[0].rstrip().decode("ascii", "replace")  # C leaves whatever was there behind the NUL
     if p.point.type == "clock":
         return _seconds((own.byteswap() if little else own).tolist(), p.point.year_offset)
     values, quality = np.empty(1), np.zeros(1, np.uint8)

@@ -27,6 +27,7 @@ _TYPICAL: tuple[tuple[str, float, float], ...] = (
 )
 """(part of a column's name, lowest and highest value that is usual in its unit); the first match counts"""
 _FACTORS = (10.0, 0.1, 100.0, 0.01, 1000.0, 0.001)
+_OTHER = {"big": "little", "little": "big"}
 _NOT_ABSOLUTE = ("spread", "deviation", "average_age", "count", "_age")
 
 
@@ -102,7 +103,25 @@ def _of_point(plan: DevicePlan, seen: Examined, words: U16) -> list[Hint]:
     swapped = _swapped(plan, seen, words, usual)
     if swapped is not None:
         return [swapped]
-    return _scale(seen, usual)
+    found = _scale(seen, usual)
+    if usual is not None and any(hint.kind == "unusual" for hint in found):
+        return _bytes_swapped(plan, seen, words, usual) or found
+    return found
+
+
+def _bytes_swapped(plan: DevicePlan, seen: Examined, words: U16, usual: tuple[float, float]) -> list[Hint]:
+    """Whether all values are usual with the bytes of each register swapped, and perhaps the registers too."""
+    point = seen.point
+    bytes_now = point.byte_order or plan.profile.byte_order
+    words_now = point.word_order or plan.profile.word_order
+    for order in (words_now, _OTHER[words_now])[: point.words]:
+        keys = {"byte_order": _OTHER[bytes_now]} | ({"word_order": order} if order != words_now else {})
+        would, failed = numbers_of(plan, point.model_copy(update=keys), seen.offsets, words)
+        if bool((_inside(would, usual) & ~failed).all()):
+            said = ", ".join(f'{key} = "{value}"' for key, value in keys.items())
+            text = f"reads {_some(seen.numbers)}; with {said}: {_some(would)}"
+            return [Hint("byte-order", f"point {point.name}", text)]
+    return []
 
 
 def _swapped(plan: DevicePlan, seen: Examined, words: U16, usual: tuple[float, float] | None) -> Hint | None:
@@ -110,7 +129,7 @@ def _swapped(plan: DevicePlan, seen: Examined, words: U16, usual: tuple[float, f
     if point.words < 2 or point.parts:
         return None
     order = point.word_order or plan.profile.word_order
-    other = "little" if order == "big" else "big"
+    other = _OTHER[order]
     swapped, failed = numbers_of(plan, point.model_copy(update={"word_order": other}), seen.offsets, words)
     if usual is not None:
         here = _inside(seen.numbers, usual) & ~seen.failed

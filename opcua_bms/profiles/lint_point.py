@@ -83,6 +83,9 @@ def _type(point: Point) -> Iterator[Row]:
         places = [p.at + k for p in point.parts for k in range(TYPE_WORDS[point.type])]
         if point.type not in _UNSIGNED or point.field is not None or len(places) != len(set(places)):
             yield "error", "parts", "parts must be whole unsigned registers that do not overlap", "correct at and type"
+    if point.sentinels and point.type in ("string", "clock"):
+        yield "error", "sentinel-type", f"sentinels of a {point.type}", "leave them out"
+        return
     for sentinel in point.sentinels:
         if not -(1 << width - 1) <= sentinel < 1 << width:
             yield "error", "sentinel-width", f"sentinel {sentinel:#x} does not fit a {point.type}", "correct it"

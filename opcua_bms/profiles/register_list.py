@@ -71,6 +71,7 @@ COLUMNS: Mapping[str, tuple[Callable[[str], Any], str]] = {
     "scale": (_number, ""),
     "offset": (_number, ""),
     "word_order": (_text, "big (most significant word first) or little"),
+    "byte_order": (_text, "little: the two bytes of each register are swapped"),
     "low": (_number, "lowest possible value; with high: outside is a failed sensor"),
     "high": (_number, "highest possible value"),
     "sentinels": (_raw, "raw values that mark a failed sensor, like 0xFFFF 0x8000"),

@@ -12,7 +12,7 @@ from acquire_rig import Album, plan_settings, plant, registers_of, truth
 from modbus_adversary import Adversary
 
 from opcua_bms.acquire.acquisition import Acquisition
-from opcua_bms.acquire.driver import ConnectFailed, PlainBlock, Timeout
+from opcua_bms.acquire.driver import ConnectFailed, ConnectionLost, PlainBlock, Timeout
 from opcua_bms.acquire.modbus import ModbusLines
 from opcua_bms.acquire.pace import SystemPace
 from opcua_bms.acquire.settings import ConnectionSettings
@@ -82,6 +82,43 @@ async def test_blocks_are_spread_over_several_connections() -> None:
     assert (await driver.read("holding", 50, 1)).tolist() == [9]
     await driver.close()
     assert not driver.connected
+    await device.stop()
+
+
+@pytest.mark.parametrize("max_in_flight", [1, 3])
+async def test_a_device_that_closes_after_each_answer_is_read_all_the_same(max_in_flight: int) -> None:
+    """Small controllers accept, answer and close: taken for a fault of the line, no scan of two blocks ever ends."""
+    device = Adversary({0: {"input": TABLES["input"], "holding": TABLES["holding"].copy()}}, fault="once")
+    await device.listen()
+    connection = ConnectionSettings("127.0.0.1", device.port, max_in_flight=max_in_flight, backup_host="127.0.0.2")
+    driver = ModbusLines(time.monotonic).driver(connection, 1, 10.0, 20.0)
+    reader = driver.prepare([PlainBlock("input", 10 * k, 10, 10 * k) for k in range(12)])
+    for _ in range(2):
+        words = np.zeros(120, np.uint16)
+        outcome = await reader.read(words)
+        assert outcome.faults == [None] * 12
+        np.testing.assert_array_equal(words, np.arange(120))
+    await driver.write(50, [9])
+    assert (await driver.read("holding", 50, 1)).tolist() == [9]
+    assert driver.notes["connection_lost"] >= 20, "it is told"
+    assert "changed_host" not in driver.notes
+    await driver.close()
+    await device.stop()
+
+
+async def test_a_device_that_closes_instead_of_answering_is_asked_twice_and_no_more() -> None:
+    """It answered before, so it may only have had enough of this connection; without an end nobody would be told."""
+    device = Adversary({0: TABLES})
+    await device.listen()
+    driver = ModbusLines(time.monotonic).driver(ConnectionSettings("127.0.0.1", device.port), 1, 10.0, 20.0)
+    other = driver.prepare([PlainBlock("input", 0, 1)])
+    assert (await driver.read("input", 7, 1)).tolist() == [7]
+    device.fault = "closed"
+    for attempts in (2, 1):
+        before = device.requests
+        assert [type(f) for f in (await other.read(np.zeros(1, np.uint16))).faults] == [ConnectionLost]
+        assert device.requests - before == attempts
+    await driver.close()
     await device.stop()
 
 

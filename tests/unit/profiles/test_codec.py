@@ -245,6 +245,8 @@ def test_values_of_the_device_itself() -> None:
     again = np.zeros(plan.n_words, np.uint16)
     put_device_values(plan, {"serial_number": "BC-7", "clock": 1740787198.0, "cell_count": 1000}, again)
     assert again.tolist() == words.tolist()
+    words[3] = 0x5859
+    assert device_values(plan, words)["serial_number"] == "BC-7", "what C left behind the NUL"
     words[5], words[10] = 13, 0xFFFF
     assert device_values(plan, words)["clock"] is None
     assert device_values(plan, words)["cell_count"] is None

@@ -110,6 +110,7 @@ def test_a_right_profile_gives_no_hint() -> None:
 CELLS = b'target = "cell.voltage"\naddress = 6\nunit = "V"\ndivide_by = 1000'
 SOC = b'address = 5\nunit = "%"'
 U32, FLOAT, LITTLE = b'type = "u32"', b'type = "float32"', b'\nword_order = "little"'
+SWAPPED = b'\nbyte_order = "little"'
 
 
 @pytest.mark.parametrize(
@@ -121,6 +122,9 @@ U32, FLOAT, LITTLE = b'type = "u32"', b'type = "float32"', b'\nword_order = "lit
         ((SOC + b"\ndivide_by = 10", SOC), "scale", "point soc", "1/10 of that"),
         ((U32, U32 + LITTLE), "word-order", "point heartbeat", 'word_order = "big": 77'),
         ((FLOAT, FLOAT + LITTLE), "word-order", "point resistance", "2e+06"),
+        ((CELLS, CELLS + SWAPPED), "byte-order", "point cells", 'with byte_order = "big": 3.3'),
+        ((FLOAT, FLOAT + SWAPPED), "byte-order", "point resistance", 'byte_order = "big": 2e+06'),
+        ((FLOAT, FLOAT + SWAPPED + LITTLE), "byte-order", "point resistance", 'word_order = "big": 2e+06'),
         ((b"title", b"address_base = 1\ntitle"), "off-by-one", "device", "set address_base = 0"),
     ],
 )

@@ -91,6 +91,8 @@ CASES: list[tuple[str, str, str, str, str]] = [
     ("parts", "error", "do not overlap", point(keys='type = "u32"\nparts = [{ at = 0, factor = 9 }, '
                                                "{ at = 1, factor = 1 }]"), ""),
     ("sentinel-width", "error", "sentinel 0x10000 does not fit a u16", point(keys="sentinels = [0x10000]"), ""),
+    ("sentinel-type", "error", "sentinels of a string",
+     point(target="device.serial", keys='type = "string"\nlength = 2\nsentinels = [0xFFFF]'), ""),
     ("recode", "warning", "two codes become one value", point(keys="recode = { 1 = 0, 2 = 0 }"), ""),
     ("address-base", "error", "address 0 with addresses counted from 1", point(keys="address = 0"), "address_base = 1"),
     ("address-range", "error", "reaches address 65536", point(keys='address = 65535\ntype = "u32"'), ""),

@@ -33,6 +33,14 @@ def test_a_list_becomes_a_profile() -> None:
     assert "# name serial, table input, address 17" in text, "what has no place is kept as a comment"
 
 
+def test_every_order_of_bytes_can_be_said() -> None:
+    """A list of a device that swaps words or bytes would need mending by hand, register by register."""
+    rows = "name,target,address,type,unit,word_order,byte_order\n"
+    text = profile_of_list(rows + "v,cluster.voltage,8,float32,V,little,little\n", "x.csv", HEAD)
+    (voltage,) = parse_profile(text.encode(), "x.toml").point
+    assert (voltage.word_order, voltage.byte_order) == ("little", "little")
+
+
 @pytest.mark.parametrize("delimiter", [";", "\t"])
 def test_a_list_as_other_spreadsheets_write_it(delimiter: str) -> None:
     """Where a comma marks decimals, spreadsheets separate columns by semicolons; a copied table has tabs."""
