@@ -13,11 +13,16 @@ from opcua_bms.errors import ConfigurationError, UsageError
 def run(
     clusters: Annotated[int, typer.Option(help="Clusters of the one stack.", min=1, max=200)] = 20,
     packs: Annotated[int, typer.Option(help="Packs per cluster.", min=1, max=100)] = 25,
+    cells: Annotated[int, typer.Option(help="Cell voltages per pack.", min=1, max=400)] = 40,
+    sensors: Annotated[int, typer.Option(help="Temperature sensors per pack.", min=0, max=400)] = 20,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port of the first cluster; 0: free ones.", min=0, max=65535)] = 15020,
     shared_port: Annotated[bool, typer.Option("--shared-port", help="All clusters as units behind one port.")] = False,
     move: Annotated[bool, typer.Option("--move", help="Use other ports where these are taken.")] = False,
     master: Annotated[bool, typer.Option(help="Also a master that serves the whole plant.")] = True,
+    profile: Annotated[str, typer.Option(help="Profile of the cluster controllers, shipped or a file.")] = (
+        "cell-cluster"
+    ),
     master_profile: Annotated[str, typer.Option(help="Profile of the master.")] = "clou-ess",
     seed: Annotated[int, typer.Option(help="Same seed, same plant.")] = 0,
     tick: Annotated[float, typer.Option(help="Seconds between new readings.", min=0.05, max=60)] = 0.5,
@@ -36,7 +41,8 @@ def run(
     from opcua_bms.sim.simulator import SimulatorSettings
 
     configure()
-    shape = ClusterShape((PackShape(40, 20),) * packs, series=10 * packs, parallel=4)
+    parallel = 1 if cells % 4 else 4
+    shape = ClusterShape((PackShape(cells, sensors),) * packs, series=cells // parallel * packs, parallel=parallel)
     topology = Topology((StackShape((shape,) * clusters),))
     settings = SimulatorSettings(host, port, shared_port, move, master, seed, tick, speed, kind=kind)
     text = None
@@ -45,11 +51,21 @@ def run(
             text = (script.read_bytes(), str(script))
         except OSError as error:
             raise ConfigurationError(f"--script: {script} cannot be read: {error.strerror}") from None
+    of_clusters = read_profile(profile, Path.cwd())
+    if of_clusters.serves != "cluster":
+        raise UsageError(f"--profile: '{profile}' serves a {of_clusters.serves}, not one cluster")
     chosen = read_profile(master_profile, Path.cwd())
     if chosen.serves != "bms":
         raise UsageError(f"--master-profile: '{master_profile}' serves a {chosen.serves}, not the whole plant")
     run_loop(
         lambda stop: simulate(
-            topology, settings, text, stop, master_profile=chosen, as_json=as_json, until_eof=until_eof
+            topology,
+            settings,
+            text,
+            stop,
+            cluster_profile=of_clusters,
+            master_profile=chosen,
+            as_json=as_json,
+            until_eof=until_eof,
         )
     )

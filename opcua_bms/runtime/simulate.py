@@ -20,12 +20,15 @@ async def simulate(
     script: tuple[bytes, str] | None,
     stop: asyncio.Event,
     *,
+    cluster_profile: Profile | None = None,
     master_profile: Profile | None = None,
     as_json: bool = False,
     until_eof: bool = False,
 ) -> None:
     """Run until `stop`; with `until_eof` also until whoever started us closes our standard input (or dies)."""
-    simulator = Simulator(topology, settings, master_profile=master_profile, script=script)
+    simulator = Simulator(
+        topology, settings, cluster_profile=cluster_profile, master_profile=master_profile, script=script
+    )
     await simulator.start()
     try:
         sys.stdout.write(f"READY {_describe(simulator, as_json)}\n")

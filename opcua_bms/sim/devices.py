@@ -24,6 +24,8 @@ from opcua_bms.sim.wire import SPOILERS, frame
 
 _LONGEST_INPUT = 4096
 """bytes of requests that may wait on one connection"""
+_READS = (1, 2, 3, 4)
+"""function codes"""
 _MBAP = struct.Struct(">HHHB")
 
 
@@ -67,10 +69,12 @@ class _Connection(ServerRequestHandler):
         if device is None or device.faults.dead or device.faults.silent:
             return b""
         faults = device.faults
-        if faults.exception and request[0] in (1, 2, 3, 4):
+        if faults.exception and request[0] in _READS:
             answer = bytes((request[0] | 0x80, faults.exception))
         else:
-            answer = device.registers.answer(request, faults.illegal)
+            answer = device.registers.answer(request, faults.illegal, deaf=faults.deaf)
+            if faults.zeros and request[0] in _READS and answer[0] == request[0]:
+                answer = answer[:2] + bytes(len(answer) - 2)
         if faults.manner:
             out = SPOILERS[faults.manner](transaction, unit, answer, self._dice)
         else:

@@ -35,6 +35,9 @@ class LineFaults:
     drip_s: float = 0.0
     exception: int = 0
     illegal: tuple[range, ...] = ()
+    zeros: bool = False
+    deaf: bool = False
+    clock_s: float = 0.0
     manner: str = ""
 
 
@@ -127,6 +130,12 @@ class FaultBoard:
                 case "illegal":
                     first, count = (int(v) for v in fault.values)
                     line = replace(line, illegal=(*line.illegal, range(first, first + count)))
+                case "zeros":
+                    line = replace(line, zeros=True)
+                case "deaf":
+                    line = replace(line, deaf=True)
+                case "clock-off":
+                    line = replace(line, clock_s=fault.values[0])
                 case name if fault.verb.line:
                     line = replace(line, manner=name)
         return line

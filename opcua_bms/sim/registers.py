@@ -18,6 +18,8 @@ I64 = npt.NDArray[np.int64]
 U16 = npt.NDArray[np.uint16]
 U64 = npt.NDArray[np.uint64]
 
+CLOCK = "clock"
+"""`device.clock` of a profile"""
 ILLEGAL_FUNCTION, ILLEGAL_ADDRESS, ILLEGAL_VALUE = 1, 2, 3
 _TABLES = {code: table for table, code in FUNCTIONS.items()}
 _WRITE_ONE, _WRITE_MANY = {5: "coil", 6: "holding"}, {15: "coil", 16: "holding"}
@@ -57,7 +59,8 @@ class Registers:
     """
 
     def __init__(self, plan: DevicePlan, device_values: Mapping[str, float | str]) -> None:
-        self._codec = plan.codec
+        self._codec, self._plan = plan.codec, plan
+        self._has_clock = any(p.name == CLOCK for p in plan.device_points)
         self._constant = np.zeros(plan.n_words, np.uint16)
         put_device_values(plan, device_values, self._constant)
         # where each word of the buffer belongs: the plan sorts the numbers of the words as it would the words
@@ -72,6 +75,11 @@ class Registers:
         }
         self._written: dict[str, dict[int, int]] = {table: {} for table in _MOST_WRITTEN}
 
+    def tell_time(self, utc_s: float) -> None:
+        """What the device's clock shows from the next update on, where its profile has one."""
+        if self._has_clock:
+            put_device_values(self._plan, {CLOCK: utc_s}, self._constant)
+
     def update(self, values: F64, bits: U64) -> None:
         """Take over the truth of a whole plant: float64[n_numbers], uint64[n_words] of its layout."""
         words = self._codec.encode(values, bits) | self._constant
@@ -82,8 +90,11 @@ class Registers:
             for address, value in written.items():
                 self._tables[table].part(address, 1)[:] = value
 
-    def answer(self, request: bytes, illegal: Sequence[range] = ()) -> bytes:
-        """The answer to a request, both without the header; addresses in `illegal` do not exist."""
+    def answer(self, request: bytes, illegal: Sequence[range] = (), *, deaf: bool = False) -> bytes:
+        """The answer to a request, both without the header; addresses in `illegal` do not exist.
+
+        `deaf`: a write is confirmed and changes nothing.
+        """
         if len(request) < 5:
             return self._refuse(request, ILLEGAL_VALUE if request[0] in _TABLES else ILLEGAL_FUNCTION)
         function = request[0]
@@ -93,9 +104,9 @@ class Registers:
         if function in _WRITE_ONE and len(request) == 5:
             table = _WRITE_ONE[function]
             value = second if table == "holding" else int(second == 0xFF00)
-            return self._write(request, table, address, [value], illegal)
+            return self._write(request, table, address, [value], illegal, deaf)
         if function in _WRITE_MANY:
-            return self._write_many(request, _WRITE_MANY[function], address, second, illegal)
+            return self._write_many(request, _WRITE_MANY[function], address, second, illegal, deaf)
         return self._refuse(request, ILLEGAL_FUNCTION)
 
     @staticmethod
@@ -118,17 +129,19 @@ class Registers:
         return bytes((request[0], len(data))) + data
 
     def _write(
-        self, request: bytes, table: str, address: int, values: Sequence[int], illegal: Sequence[range]
+        self, request: bytes, table: str, address: int, values: Sequence[int], illegal: Sequence[range], deaf: bool
     ) -> bytes:
         own = range(address, address + len(values))
         if not self._writable[table].issuperset(own) or not self._exists(table, address, len(values), illegal):
             return self._refuse(request, ILLEGAL_ADDRESS)
-        for at, value in zip(own, values, strict=True):
+        for at, value in zip(own, values, strict=True) if not deaf else ():
             self._written[table][at] = value
             self._tables[table].part(at, 1)[:] = value
         return request[:5]
 
-    def _write_many(self, request: bytes, table: str, address: int, count: int, illegal: Sequence[range]) -> bytes:
+    def _write_many(
+        self, request: bytes, table: str, address: int, count: int, illegal: Sequence[range], deaf: bool
+    ) -> bytes:
         n_bytes = (count + 7) // 8 if table == "coil" else 2 * count
         if not 1 <= count <= _MOST_WRITTEN[table] or len(request) != 6 + n_bytes or request[5] != n_bytes:
             return self._refuse(request, ILLEGAL_VALUE)
@@ -136,7 +149,7 @@ class Registers:
             values = np.unpackbits(np.frombuffer(request, np.uint8, offset=6), count=count, bitorder="little").tolist()
         else:
             values = np.frombuffer(request, ">u2", offset=6).tolist()
-        return self._write(request, table, address, values, illegal)
+        return self._write(request, table, address, values, illegal, deaf)
 
 
 def _existing(plan: DevicePlan) -> dict[str, I64]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import structlog
 
+from opcua_bms.clock import Clock, SystemClock
 from opcua_bms.errors import AddressInUseError, UsageError
 from opcua_bms.model.layout import Layout
 from opcua_bms.model.topology import Topology
@@ -83,7 +84,9 @@ class Simulator:
         master_profile: Profile | None = None,
         parameters: PlantParameters | None = None,
         script: tuple[bytes, str] | None = None,
+        clock: Clock | None = None,
     ) -> None:
+        self._clock: Clock = clock or SystemClock()
         self.topology, self.settings = topology, settings or SimulatorSettings()
         self.layout = Layout.of(topology)
         self.plant = Plant(topology, self.settings.seed, parameters)
@@ -195,12 +198,14 @@ class Simulator:
             _log.info("faults_changed", active=[str(f) for f in self.faults.active])
         self.plant.connect(self.topology.installed & ~self.faults.absent)
         self.truth.measure(self.faults)
-        for cluster, device in self._clusters.items():
-            device.faults = self.faults.line_of_cluster(cluster)
-            device.registers.update(self.truth.values, self.truth.bits)
+        sick = [(device, self.faults.line_of_cluster(cluster)) for cluster, device in self._clusters.items()]
         if self._master is not None:
-            self._master.faults = self.faults.line_of_master()
-            self._master.registers.update(self.truth.values, self.truth.bits)
+            sick.append((self._master, self.faults.line_of_master()))
+        utc_s = self._clock.utc_ns() / 1e9
+        for device, faults in sick:
+            device.faults = faults
+            device.registers.tell_time(utc_s + faults.clock_s)
+            device.registers.update(self.truth.values, self.truth.bits)
 
     async def _settle_ports(self) -> None:
         for port in self._ports:

@@ -46,6 +46,7 @@ class Verb:
 
 
 _SECONDS = Number("SECONDS", 0.0, 60.0)
+_YEAR_S = 31_536_000.0
 
 VERBS: Mapping[str, Verb] = MappingProxyType(
     {
@@ -87,6 +88,15 @@ VERBS: Mapping[str, Verb] = MappingProxyType(
                 _DEVICES,
                 "COUNT registers from ADDRESS (zero-based) are refused with exception 2",
                 (Number("ADDRESS", 0, 65535, True), Number("COUNT", 1, 65536, True)),
+                line=True,
+            ),
+            Verb("zeros", _DEVICES, "all registers read 0, as of a device that has only just started", line=True),
+            Verb("deaf", _DEVICES, "writes are confirmed, and change nothing", line=True),
+            Verb(
+                "clock-off",
+                _DEVICES,
+                "the device's clock, where its profile has one, is SECONDS ahead",
+                (Number("SECONDS", -_YEAR_S, _YEAR_S),),
                 line=True,
             ),
             Verb("garbage", _DEVICES, "answers are random bytes", line=True),

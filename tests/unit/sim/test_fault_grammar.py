@@ -241,6 +241,7 @@ def test_line_faults_go_to_their_device_only() -> None:
     assert line.dead
     assert line.silent
     assert (line.delay_s, line.drip_s, line.exception, line.illegal) == (2.0, 2.0, 2, (range(2, 5),))
+    assert (line.zeros, line.deaf, line.clock_s) == (True, True, 2.0)
     assert line.manner == "reset"
     assert world.board.line_of_cluster(0) == world.board.line_of_master() == HEALTHY
     world.board.inject(["stack1", "no-comm"])
