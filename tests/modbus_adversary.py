@@ -54,6 +54,8 @@ class Adversary:
     host: str = "127.0.0.1"
     missing: set[int] = field(default_factory=set)
     """addresses that it refuses with exception 2"""
+    most: int = 125
+    """registers of one read; more are refused with exception 3"""
     connections: int = 0
     requests: int = 0
     at_once: int = 0
@@ -164,6 +166,8 @@ class Request:
         if function in (6, 16):
             table[address] = count
             return self.pdu[:5]
+        if count > self.device.most:
+            return bytes((function | 0x80, 3))
         if self.device.missing & set(range(address, address + count)):
             return bytes((function | 0x80, 2))
         data = table[address : address + count + more].astype(">u2").tobytes()

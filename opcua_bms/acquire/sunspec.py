@@ -10,6 +10,8 @@ from opcua_bms.profiles.sunspec import BASES, END, MARKER, Model
 
 _MOST_MODELS = 2000
 _MOST_WORDS = 125
+_TOO_MUCH = (2, 3)
+"""exceptions that a read may meet which is only too long for the device"""
 
 
 async def discover(driver: Driver) -> list[Model]:
@@ -39,8 +41,17 @@ async def _base(driver: Driver) -> int:
 
 
 async def _read(driver: Driver, address: int, count: int) -> U16:
-    parts = [
-        await driver.read("holding", address + first, min(_MOST_WORDS, count - first))
-        for first in range(0, count, _MOST_WORDS)
-    ]
+    """`count` registers in as few reads as the device allows: one that is refused is halved."""
+    parts: list[U16] = []
+    first, most = 0, _MOST_WORDS
+    while first < count:
+        size = min(most, count - first)
+        try:
+            parts.append(await driver.read("holding", address + first, size))
+        except ModbusException as fault:
+            if fault.code not in _TOO_MUCH or size == 1:
+                raise
+            most = size // 2
+        else:
+            first += size
     return np.concatenate(parts)

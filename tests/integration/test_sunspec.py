@@ -128,6 +128,22 @@ async def test_a_sunspec_battery_is_found_and_read() -> None:
     assert plan.heartbeat_position is not None
 
 
+async def test_a_sunspec_device_that_takes_short_reads_only() -> None:
+    """A limit of its own is no reason to be unknown: the same models come, in more reads."""
+    device = Adversary({0: {"holding": registers(), "input": np.zeros(1, np.uint16)}})
+    await device.listen()
+    driver = ModbusLines(time.monotonic).driver(ConnectionSettings("127.0.0.1", device.port), 1, 10.0)
+    wanted = await discover(driver)
+    device.most = 30
+    found = await discover(driver)
+    assert profile_of_models("x", found) == profile_of_models("x", wanted)
+    device.fault = "exception_of_4"
+    with pytest.raises(ConfigurationError, match="no marker"):
+        await discover(driver)
+    await driver.close()
+    await device.stop()
+
+
 async def test_what_is_no_sunspec_battery() -> None:
     """An inverter, or a device of another kind: told, not guessed."""
     device = Adversary({0: {"holding": np.zeros(60000, np.uint16), "input": np.zeros(1, np.uint16)}})
