@@ -3,12 +3,17 @@
 A request runs until its first await, or pauses by itself after SLICE_S (`Account.pause`); while others wait, every
 turn of the loop starts one slice only. So sockets and timers are looked at between any two slices, and a client that
 asks for little waits for one slice of somebody else's, however many ask for much.
+
+Clients that have each cost less than half of their share of a full loop are alike and served as they come: else a
+crowd of newcomers, who have cost nothing yet, would go before everybody who is at work. And who waits gains on those
+who come later: nobody waits for ever.
 """
 
 from __future__ import annotations
 
 import asyncio
 import heapq
+import math
 import time
 from collections.abc import Coroutine, Generator
 from contextvars import ContextVar
@@ -23,6 +28,10 @@ MOST_LONG = 3
 LONG_WAIT_S = 10.0
 """a client whose long request does not get its turn in this time is told so: it may be gone, and nobody could tell"""
 _HALF_LIFE_S = 2.0
+_LIGHT_S = 0.5 * _HALF_LIFE_S / math.log(2)
+"""half of what a client has cost of late that had the loop for itself all the time"""
+_GAIN = 0.04
+"""seconds of cost that a second of waiting makes up for"""
 _S_PER_BYTE = 1e-6
 """what a byte of a request is taken to cost before it is known"""
 
@@ -82,7 +91,8 @@ class Turns:
     def _enter(self, queue: list[_Waiting], cost: float) -> asyncio.Future[None]:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._number += 1
-        heapq.heappush(queue, (cost, self._number, future))
+        rank = max(cost, _LIGHT_S / (len(queue) + 1)) + _GAIN * time.monotonic()
+        heapq.heappush(queue, (rank, self._number, future))
         return future
 
     def _wake(self) -> None:
@@ -103,7 +113,7 @@ _Waiting = tuple[float, int, asyncio.Future[None]]
 
 
 def _let_in(queue: list[_Waiting]) -> bool:
-    """The cheapest of those that wait, if any; whose connection is gone is passed over."""
+    """The first by rank of those that wait, if any; whose connection is gone is passed over."""
     while queue:
         _, _, future = heapq.heappop(queue)
         if not future.done():

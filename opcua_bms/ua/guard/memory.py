@@ -1,4 +1,4 @@
-"""Gives memory that connections have used back to the system.
+"""Gives memory that connections and sessions have used back to the system.
 
 glibc keeps freed small blocks for itself otherwise.
 """
@@ -31,7 +31,7 @@ class MemoryRelief:
         self._timer: asyncio.TimerHandle | None = None
 
     def expect(self) -> None:
-        """A connection has ended."""
+        """A connection or a session has ended."""
         if self._timer is None and self._trim is not None:
             self._timer = asyncio.get_running_loop().call_later(self._after_s, self._give_back, self._trim)
 

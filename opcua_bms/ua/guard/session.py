@@ -172,6 +172,7 @@ class GuardedSession(Session):
         if self.processor is not None:
             self.processor.session_closed(self)
             self.processor = None
+        self.iserver.gate.memory.expect()
 
     def same_user(self, user: RemoteUser) -> bool:
         """Whether this session belongs to that user."""

@@ -65,6 +65,11 @@ _COLUMNS: dict[str, Any] = {
     "dead": np.bool_,
     "denied": np.bool_,
 }
+_NOTHING: dict[bool, dict[str, Any1]] = {
+    bits: {n: np.zeros(0, t) for n, t in {**_COLUMNS, "last_value": np.uint64 if bits else np.float64}.items()}
+    for bits in (False, True)
+}
+"""Columns of a table without rows, on numbers and on bit words: shared, for most subscriptions of a crowd have none."""
 
 
 @dataclass(slots=True, eq=False)
@@ -114,8 +119,7 @@ class VectorTable:
         self.row_of: dict[int, int] = {}
         self.batches: list[Batch] = []
         self._capacity = 0
-        self._columns = {**_COLUMNS, "last_value": np.uint64 if bits else np.float64}
-        self._store: dict[str, Any1] = {name: np.zeros(0, dtype) for name, dtype in self._columns.items()}
+        self._store = _NOTHING[bits]
         self._n_dead = 0
         self._plain = False
         self._kinds: list[tuple[int, int, Mask | None]] = []
@@ -127,7 +131,7 @@ class VectorTable:
 
     def _bind(self) -> None:
         for name, column in self._store.items():
-            setattr(self, name, column[: self.n])
+            setattr(self, name, column[: self.n] if len(column) else column)
         self._stale = True
 
     def add(self, rows: Sequence[Row]) -> Rows:
@@ -135,10 +139,7 @@ class VectorTable:
         first, self.n = self.n, self.n + len(rows)
         if self.n > self._capacity:
             self._capacity = max(64, self.n, 2 * self._capacity)
-            for name, dtype in self._columns.items():
-                grown = np.zeros(self._capacity, dtype)
-                grown[:first] = self._store[name][:first]
-                self._store[name] = grown
+            self._store = {name: _grown(column[:first], self._capacity) for name, column in self._store.items()}
         self._bind()
         new = slice(first, self.n)
         for name, column in zip(Row._fields, zip(*rows, strict=True), strict=True):
@@ -196,3 +197,10 @@ class VectorTable:
                 keep = batch.alive
                 batch.rows, batch.values, batch.status = batch.rows[keep], batch.values[keep], batch.status[keep]
                 batch.source, batch.alive = batch.source[keep], np.ones(batch.n_alive, np.bool_)
+
+
+def _grown(column: Any1, size: int) -> Any1:
+    """A copy with room for `size` rows."""
+    larger = np.zeros(size, column.dtype)
+    larger[: len(column)] = column
+    return larger

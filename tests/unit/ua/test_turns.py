@@ -77,6 +77,55 @@ async def test_who_has_used_much_waits_longer() -> None:
     assert seen == ["first", "modest", "greedy"]
 
 
+async def test_a_crowd_of_newcomers_does_not_go_before_those_at_work() -> None:
+    """Ninety clients that came at once, with twenty requests each, kept a steady reader waiting for half a second."""
+    turns = Turns()
+    seen: list[str] = []
+
+    async def note(name: str) -> bool:
+        busy(0.0003)
+        seen.append(name)
+        return True
+
+    async def newcomer() -> None:
+        account = Account(turns)
+        for _ in range(5):
+            await account.serve(note("newcomer"), 100)
+
+    steady = Account(turns)
+    steady.charge(0.015)
+    crowd = [asyncio.create_task(newcomer()) for _ in range(60)]
+    await asyncio.sleep(0)
+    await steady.serve(note("steady"), 100)
+    await asyncio.gather(*crowd)
+    assert seen.index("steady") <= 60
+
+
+async def test_nobody_waits_for_ever() -> None:
+    """Whoever has cost much is served too while ever new clients ask: what was waited counts."""
+    turns = Turns()
+    greedy = Account(turns)
+    greedy.charge(0.05)
+    served = asyncio.Event()
+
+    async def note() -> bool:
+        served.set()
+        return True
+
+    async def newcomers() -> None:
+        async def small() -> bool:
+            busy(0.001)
+            return True
+
+        while not served.is_set():
+            await Account(turns).serve(small(), 100)
+
+    crowd = [asyncio.create_task(newcomers()) for _ in range(100)]
+    await asyncio.sleep(0)
+    await asyncio.wait_for(greedy.serve(note(), 100), 60)
+    await asyncio.gather(*crowd)
+
+
 async def test_costs_are_measured_without_the_waiting() -> None:
     """A password that is being hashed in a thread is no use of the loop; what it raises comes out."""
     account = Account(Turns())
