@@ -22,7 +22,8 @@ GUESSING_S = 20.0
 async def unread_output(port: int, server: Any) -> float:
     """MiB that the server holds at most for a client that asks for a megabyte again and again, and never reads."""
     from flood_attacks import chunks, parameters
-    from ua_attacker import RawClient, node, read_request
+    from ua_attacker import RawClient
+    from ua_requests import node, read_request
 
     client = await RawClient.login(port)
     request = read_request(*[node(2256)] * 10_000)
@@ -94,7 +95,7 @@ def judged(held: bool, line: str) -> bool:
 
 async def main() -> bool:
     """All of them."""
-    from ua_attacker import guarded_server, make_gate
+    from guarded_server import guarded_server, make_gate
 
     from opcua_bms.ua.security.settings import demo_settings
 

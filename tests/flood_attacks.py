@@ -19,7 +19,8 @@ from asyncua import ua
 from asyncua.client.client import Client
 from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.ua_binary import struct_to_binary
-from ua_attacker import RawClient, create_request, hello, node, read_request
+from ua_attacker import RawClient
+from ua_requests import create_request, hello, monitor_request, monitored, node, read_request, subscribe_request
 
 BROKEN = (OSError, TimeoutError, asyncio.IncompleteReadError, AssertionError)
 """how a refusal shows to a raw client"""
@@ -170,27 +171,14 @@ async def sessions(port: int, seconds: float) -> int:
 
 async def subscribe(client: RawClient, interval_ms: float) -> int:
     """One subscription; its id, 0 if it was refused."""
-    request = ua.CreateSubscriptionRequest()
-    request.Parameters.RequestedPublishingInterval = ua.Double(interval_ms)
-    request.Parameters.RequestedLifetimeCount = ua.UInt32(10_000)
-    request.Parameters.RequestedMaxKeepAliveCount = ua.UInt32(1)
-    request.Parameters.PublishingEnabled = True
-    made = await client.ask(request)
+    made = await client.ask(subscribe_request(interval_ms, lifetime=10_000, keep_alive=1))
     return int(made.Parameters.SubscriptionId) if isinstance(made, ua.CreateSubscriptionResponse) else 0
 
 
 def items(subscription: int, target: ua.NodeId, count: int) -> ua.CreateMonitoredItemsRequest:
     """Items with the longest queues."""
-    request = ua.CreateMonitoredItemsRequest()
-    request.Parameters.SubscriptionId = ua.UInt32(subscription)
-    item = ua.MonitoredItemCreateRequest()
-    item.ItemToMonitor.NodeId = target
-    item.ItemToMonitor.AttributeId = AttributeIds.Value
-    item.MonitoringMode = ua.MonitoringMode.Reporting
-    item.RequestedParameters.SamplingInterval = ua.Double(0.0)
-    item.RequestedParameters.QueueSize = ua.UInt32(0xFFFF_FFFF)
-    request.Parameters.ItemsToCreate = [item] * count
-    return request
+    item = monitored(target, SamplingInterval=ua.Double(0.0), QueueSize=ua.UInt32(0xFFFF_FFFF))
+    return monitor_request(subscription, *[item] * count)
 
 
 @flood

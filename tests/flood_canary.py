@@ -18,7 +18,8 @@ from typing import Any
 
 from asyncua import ua
 from asyncua.ua.attribute_ids import AttributeIds
-from ua_attacker import RawClient, read_request
+from ua_attacker import RawClient
+from ua_requests import event_fields, monitor_request, monitored, read_request, subscribe_request
 
 PERIOD_S = 0.1
 
@@ -33,31 +34,12 @@ class Watcher(RawClient):
 
     async def subscribe(self, counter: ua.NodeId, events: ua.NodeId | None) -> None:
         """A value item and, if wanted, an event item."""
-        request = ua.CreateSubscriptionRequest()
-        request.Parameters.RequestedPublishingInterval = ua.Double(PERIOD_S * 1000)
-        request.Parameters.RequestedLifetimeCount = ua.UInt32(1000)
-        request.Parameters.RequestedMaxKeepAliveCount = ua.UInt32(100)
-        request.Parameters.PublishingEnabled = True
-        made = await self.ask(request)
-        items = ua.CreateMonitoredItemsRequest()
-        items.Parameters.SubscriptionId = made.Parameters.SubscriptionId
-        for target, attribute in ((counter, AttributeIds.Value), (events, AttributeIds.EventNotifier)):
-            if target is None:
-                continue
-            item = ua.MonitoredItemCreateRequest()
-            item.ItemToMonitor.NodeId, item.ItemToMonitor.AttributeId = target, attribute
-            item.MonitoringMode = ua.MonitoringMode.Reporting
-            item.RequestedParameters.QueueSize = ua.UInt32(100)
-            if attribute == AttributeIds.EventNotifier:
-                chosen = ua.EventFilter()
-                operand = ua.SimpleAttributeOperand()
-                operand.TypeDefinitionId = ua.NodeId(ua.Int32(2041))
-                operand.BrowsePath = [ua.QualifiedName("EventId", 0)]
-                operand.AttributeId = AttributeIds.Value
-                chosen.SelectClauses = [operand]
-                item.RequestedParameters.Filter = chosen
-            items.Parameters.ItemsToCreate.append(item)
-        answer = await self.ask(items)
+        made = await self.ask(subscribe_request(PERIOD_S * 1000))
+        wanted = [monitored(counter, QueueSize=ua.UInt32(100))]
+        if events is not None:
+            chosen = event_fields("EventId")
+            wanted.append(monitored(events, AttributeIds.EventNotifier, QueueSize=ua.UInt32(100), Filter=chosen))
+        answer = await self.ask(monitor_request(made.Parameters.SubscriptionId, *wanted))
         assert all(r.StatusCode.is_good() for r in answer.Results), answer.Results
         for _ in range(5):
             self.send(self.message(ua.PublishRequest()))

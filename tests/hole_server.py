@@ -119,7 +119,7 @@ async def ours(folder: Path, watch: Watch, stack: AsyncExitStack) -> tuple[int, 
     import datetime
     from dataclasses import replace
 
-    from ua_attacker import SERVER_URI, guarded_server
+    from guarded_server import SERVER_URI, guarded_server
 
     from opcua_bms.ua.security.certificates import CertificateRequest
     from opcua_bms.ua.security.gate import Gate, gate_at

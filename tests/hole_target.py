@@ -1,4 +1,4 @@
-"""The server that is attacked in `hole_attacks.py`: its process, and clients of it, honest and otherwise."""
+"""The server that is attacked (`holes.py`): its process, and clients of it, honest and otherwise."""
 
 from __future__ import annotations
 

@@ -19,7 +19,8 @@ from typing import Any
 from asyncua import ua
 from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.status_codes import StatusCodes
-from ua_attacker import VALUE, RawClient, node
+from ua_attacker import RawClient
+from ua_requests import VALUE, event_fields, monitor_request, monitored, node, subscribe_request
 
 from opcua_bms.ua.server import UaServer
 from opcua_bms.ua.services.event import Event
@@ -175,28 +176,14 @@ class WireClient(RawClient):
     async def subscribe(self, queue: int = 10_000) -> None:
         """VALUE and the Server's events, with queues for `queue` of each."""
         self.heard, self._acks = Heard(), []
-        request = ua.CreateSubscriptionRequest()
-        request.Parameters.RequestedPublishingInterval = ua.Double(100.0)
-        request.Parameters.RequestedLifetimeCount = ua.UInt32(10_000)
-        request.Parameters.RequestedMaxKeepAliveCount = ua.UInt32(100)
-        request.Parameters.PublishingEnabled = True
-        self.subscription = (await self.ask(request)).Parameters.SubscriptionId
-        monitoring = ua.CreateMonitoredItemsRequest()
-        monitoring.Parameters.SubscriptionId = ua.UInt32(self.subscription)
-        for handle, (place, attribute) in enumerate(
-            ((VALUE, AttributeIds.Value), (node(2253), AttributeIds.EventNotifier)), start=1
-        ):
-            item = ua.MonitoredItemCreateRequest()
-            item.ItemToMonitor.NodeId, item.ItemToMonitor.AttributeId = place, attribute
-            item.MonitoringMode = ua.MonitoringMode.Reporting
-            item.RequestedParameters.ClientHandle = ua.UInt32(handle)
-            item.RequestedParameters.QueueSize = ua.UInt32(queue)
-            item.RequestedParameters.SamplingInterval = ua.Double(0.0)
-            item.RequestedParameters.DiscardOldest = True
-            if attribute == AttributeIds.EventNotifier:
-                item.RequestedParameters.Filter = message_and_type()
-            monitoring.Parameters.ItemsToCreate.append(item)
-        assert all(r.StatusCode.is_good() for r in (await self.ask(monitoring)).Results)
+        created = await self.ask(subscribe_request(lifetime=10_000))
+        self.subscription = created.Parameters.SubscriptionId
+        how: dict[str, Any] = {"QueueSize": ua.UInt32(queue), "SamplingInterval": ua.Double(0.0), "DiscardOldest": True}
+        value = monitored(VALUE, ClientHandle=ua.UInt32(1), **how)
+        chosen = event_fields("EventType", "Message")
+        event = monitored(node(2253), AttributeIds.EventNotifier, ClientHandle=ua.UInt32(2), Filter=chosen, **how)
+        answer = await self.ask(monitor_request(self.subscription, value, event))
+        assert all(r.StatusCode.is_good() for r in answer.Results)
 
     async def listen(self, teller: Teller, port: int) -> None:
         """Publish until the last number has come both ways, over however many connections."""
@@ -253,18 +240,6 @@ class WireClient(RawClient):
                 return
             self.heard.republished += 1
             self._take(answer.NotificationMessage)
-
-
-def message_and_type() -> ua.EventFilter:
-    """EventType and Message of every event."""
-    chosen = ua.EventFilter()
-    for name in ("EventType", "Message"):
-        operand = ua.SimpleAttributeOperand()
-        operand.TypeDefinitionId = node(2041)
-        operand.AttributeId = ua.UInt32(AttributeIds.Value)
-        operand.BrowsePath = [ua.QualifiedName(name)]
-        chosen.SelectClauses.append(operand)
-    return chosen
 
 
 async def by_wire(server: UaServer, outage_s: float, queue: int = 10_000, period_s: float = 0.05) -> tuple[int, Heard]:

@@ -20,7 +20,8 @@ from typing import Any, Protocol
 
 from asyncua import ua
 from asyncua.ua.ua_binary import struct_to_binary
-from ua_attacker import METHOD, VALUE, RawClient, hello, node
+from ua_attacker import RawClient
+from ua_requests import METHOD, VALUE, hello, node
 from ua_secure_attacker import SecureRawClient
 
 NUMBERS = (0, 1, -1, 2, 255, 65535, 2**31 - 1, -(2**31), 2**32 - 1, 13, 1000, 10_001)

@@ -1,4 +1,4 @@
-"""A raw client on a channel with SignAndEncrypt: what it sends is signed and encrypted well, whatever is in it."""
+"""Clients on a secured channel; what the raw one sends is signed and encrypted well, whatever is in it."""
 
 from __future__ import annotations
 
@@ -6,15 +6,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from asyncua import ua
+from asyncua.client.client import Client
 from asyncua.common.connection import SecureConnection, TransportLimits
 from asyncua.common.utils import Buffer
+from asyncua.crypto.uacrypto import CertProperties
 from asyncua.ua.ua_binary import header_from_binary, struct_from_binary, struct_to_binary
 from certificate_forge import Forged
 from cryptography import x509
-from ua_attacker import RawClient, activate_request, create_request
+from ua_attacker import RawClient
+from ua_requests import activate_request, create_request
 
 from opcua_bms.ua.security.certificates import der
 from opcua_bms.ua.security.settings import ChannelPolicy
+from opcua_bms.ua.server import UaServer
 
 _MODE = ua.MessageSecurityMode.SignAndEncrypt
 _NONCE = b"n" * 32
@@ -29,6 +33,15 @@ class SecureRawClient(RawClient):
 
     async def secure(self, application: Forged, server: x509.Certificate, policy: ChannelPolicy) -> None:
         """OPN with the application's certificate; raises AssertionError when it is refused."""
+        self.send_opening(application, server, policy)
+        answer = await self.response()
+        assert isinstance(answer, ua.OpenSecureChannelResponse), answer
+        self.connection.set_channel(answer.Parameters, ua.SecurityTokenRequestType.Issue, _NONCE)
+        self.channel = answer.Parameters.SecurityToken.ChannelId
+        self.token = answer.Parameters.SecurityToken.TokenId
+
+    def send_opening(self, application: Forged, server: x509.Certificate, policy: ChannelPolicy) -> None:
+        """OPN with the application's certificate, encrypted for the owner of `server`."""
         self.application, self.server = application, server
         self.connection = SecureConnection(
             policy.value(server, application.certificate, application.key, _MODE), TransportLimits()
@@ -45,11 +58,6 @@ class SecureRawClient(RawClient):
                 struct_to_binary(request), message_type=opening, request_id=self.request_id
             )
         )
-        answer = await self.response()
-        assert isinstance(answer, ua.OpenSecureChannelResponse), answer
-        self.connection.set_channel(answer.Parameters, ua.SecurityTokenRequestType.Issue, _NONCE)
-        self.channel = answer.Parameters.SecurityToken.ChannelId
-        self.token = answer.Parameters.SecurityToken.TokenId
 
     def chunk(
         self,
@@ -116,3 +124,33 @@ class SecureDoor:
         client = await self.open(port)
         await client.secure_session()
         return client
+
+
+async def secure_open(server: UaServer, forged: Forged, policy: ChannelPolicy, receiver: Forged | None = None) -> int:
+    """The ERR code that answers an OPN with a forged certificate."""
+    addressed = receiver.certificate if receiver is not None else server.iserver.gate.certificate
+    assert addressed is not None
+    client = await SecureRawClient.connect(server.port)
+    await client.hello()
+    client.send_opening(forged, addressed, policy)
+    return await client.error()
+
+
+async def secure_client(
+    server: UaServer,
+    forged: Forged,
+    policy: ChannelPolicy,
+    mode: ua.MessageSecurityMode = ua.MessageSecurityMode.SignAndEncrypt,
+    application_uri: str = "urn:test:client",
+) -> Client:
+    """The library's client with a forged certificate, not connected yet."""
+    client = Client(server.endpoint_url, timeout=30, watchdog_intervall=30)
+    client.application_uri = application_uri
+    await client.set_security(
+        policy.value,
+        CertProperties(forged.der, "der"),
+        CertProperties(forged.key_pem, "pem"),
+        server_certificate=CertProperties(server.iserver.gate.certificate_der or b"", "der"),
+        mode=mode,
+    )
+    return client

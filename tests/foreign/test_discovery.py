@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from cryptography import x509
-from ua_attacker import SERVER_URI, make_gate
+from guarded_server import SERVER_URI, make_gate
 
 from opcua_bms.ua.security.settings import SecuritySettings
 from opcua_bms.ua.server import UaServer

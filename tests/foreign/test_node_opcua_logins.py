@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from certificate_forge import DAY, NOW, Forged, forge, revocation_list
 from cryptography.hazmat.primitives.serialization import Encoding
-from ua_attacker import guarded_server, make_gate
+from guarded_server import guarded_server, make_gate
 
 from opcua_bms.ua.security.certificates import thumbprint
 from opcua_bms.ua.security.gate import Gate

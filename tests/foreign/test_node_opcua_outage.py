@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from guarded_server import guarded_server, make_gate
 from outage_rig import by_program
-from ua_attacker import guarded_server, make_gate
 
 from opcua_bms.ua.security.settings import demo_settings
 

@@ -16,7 +16,7 @@ from certificate_forge import NOW, forge
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
-from ua_attacker import guarded_server, make_gate
+from guarded_server import guarded_server, make_gate
 
 from opcua_bms.ua.security.gate import Gate
 from opcua_bms.ua.security.roles import Role

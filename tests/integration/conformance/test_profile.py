@@ -11,6 +11,7 @@ from loose_ua import ua
 from subscription_rig import item
 from ua_attacker import RawClient
 from ua_fixture import Plant, served, standard
+from ua_requests import subscribe_request
 from wire_session import Wire, wire
 
 from opcua_bms.ua.server import UaServer
@@ -39,12 +40,7 @@ async def test_sixty_sessions_in_parallel(plant_server: tuple[UaServer, Plant]) 
     clients = [await RawClient.login(server.port) for _ in range(SESSIONS)]
     assert len(server.iserver.diagnostics.sessions) == SESSIONS
     for raw in clients:
-        wanted: Any = ua.CreateSubscriptionRequest()
-        wanted.Parameters.RequestedPublishingInterval = 100.0
-        wanted.Parameters.RequestedLifetimeCount = 10_000
-        wanted.Parameters.RequestedMaxKeepAliveCount = 1_000
-        wanted.Parameters.PublishingEnabled = True
-        created = await raw.ask(wanted, LIMIT_S)
+        created = await raw.ask(subscribe_request(lifetime=10_000, keep_alive=1_000), LIMIT_S)
         items = monitored(plant)
         items.Parameters.SubscriptionId = created.Parameters.SubscriptionId
         assert (await raw.ask(items, LIMIT_S)).Results[0].StatusCode.is_good()
@@ -81,11 +77,7 @@ async def test_every_service_behaves_alike(plant_server: tuple[UaServer, Plant])
         assert fault.ResponseHeader.ServiceResult.value == ua.StatusCodes.BadSessionIdInvalid
         assert fault.ResponseHeader.RequestHandle == raw.request_id
     raw.auth = own
-    wanted: Any = ua.CreateSubscriptionRequest()
-    wanted.Parameters.RequestedPublishingInterval = 50.0
-    wanted.Parameters.RequestedLifetimeCount = 10_000
-    wanted.Parameters.RequestedMaxKeepAliveCount = 1_000
-    created = await raw.ask(wanted, LIMIT_S)
+    created = await raw.ask(subscribe_request(50.0, lifetime=10_000, keep_alive=1_000), LIMIT_S)
     assert isinstance(await raw.ask(ua.PublishRequest(), LIMIT_S), ua.PublishResponse)  # the first keep-alive
     raw.send(raw.message(ua.PublishRequest(), timeout_hint=100))
     fault = await raw.response(LIMIT_S)

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from asyncua.ua.status_codes import StatusCodes
 from certificate_forge import forge
+from guarded_server import SERVER_URI, make_gate
 from loose_ua import UaStatusCodeError, ua
 from subscription_rig import item
-from ua_attacker import SERVER_URI, make_gate, secure_client
 from ua_fixture import Plant, served
+from ua_secure_attacker import secure_client
 from wire_session import Wire, data_changes
 
 from opcua_bms.ua.security.roles import Role

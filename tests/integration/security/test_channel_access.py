@@ -16,18 +16,10 @@ from asyncua.ua.status_codes import StatusCodes
 from asyncua.ua.uaerrors import UaError, UaStatusCodeError
 from certificate_forge import DAY, NOW, Forged, forge, revocation_list
 from cryptography.hazmat.primitives.serialization import Encoding
-from ua_attacker import (
-    VALUE,
-    RawClient,
-    activate_request,
-    create_request,
-    guarded_server,
-    make_gate,
-    read_request,
-    secure_client,
-    secure_open,
-    write_request,
-)
+from guarded_server import guarded_server, make_gate
+from ua_attacker import RawClient
+from ua_requests import VALUE, activate_request, create_request, read_request, write_request
+from ua_secure_attacker import secure_client, secure_open
 
 from opcua_bms.ua.security.certificates import thumbprint
 from opcua_bms.ua.security.roles import Role

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 from certificate_forge import forge
-from ua_attacker import RawClient, canary_beside, guarded_server, make_gate
+from guarded_server import guarded_server, make_gate
+from ua_attacker import RawClient
+from ua_canary import canary_beside
 from ua_fuzzer import fuzz
 from ua_secure_attacker import SecureDoor
 

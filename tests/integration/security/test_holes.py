@@ -10,9 +10,11 @@ import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import hole_entry_attacks  # noqa: F401 - enters its attacks in HOLES
+import hole_service_attacks  # noqa: F401 - so does this
 import pytest
-from hole_attacks import HOLES, Hole, enters
 from hole_target import Target
+from holes import HOLES, Hole, enters
 
 pytestmark = pytest.mark.integration
 

@@ -19,7 +19,9 @@ from asyncua.ua.object_ids import ObjectIds
 from asyncua.ua.status_codes import StatusCodes
 from asyncua.ua.uaerrors import UaStatusCodeError
 from certificate_forge import DAY, NOW, Forged, forge
-from ua_attacker import METHOD, VALUE, guarded_server, make_gate, secure_client
+from guarded_server import guarded_server, make_gate
+from ua_requests import METHOD, VALUE
+from ua_secure_attacker import secure_client
 
 from opcua_bms.ua.security.desk import REFUSAL_S
 from opcua_bms.ua.security.roles import RemoteUser, Role

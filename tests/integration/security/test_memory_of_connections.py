@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 from flood_attacks import items, subscribe
-from ua_attacker import RawClient, guarded_server, make_gate, node
+from guarded_server import guarded_server, make_gate
+from ua_attacker import RawClient
+from ua_requests import node
 
 from opcua_bms.ua.guard.memory import MemoryRelief
 from opcua_bms.ua.security.settings import demo_settings

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from asyncua import ua
 from asyncua.client.client import Client
-from asyncua.ua.ua_binary import struct_from_binary
 from certificate_forge import forge
+from guarded_server import guarded_server, make_gate
 from outage_rig import Heard, Teller, by_wire
-from ua_attacker import VALUE, guarded_server, make_gate, secure_client
+from ua_requests import monitor_request, monitored, sent, subscribe_request
+from ua_secure_attacker import secure_client
 
 from opcua_bms.ua.security.roles import Role
 from opcua_bms.ua.security.settings import ChannelPolicy, demo_settings
@@ -63,13 +64,6 @@ async def test_what_does_not_fit_is_told(server: UaServer) -> None:
     assert heard.values[-1] == heard.events[-1] == last
 
 
-async def sent(client: Client, request: Any) -> Any:
-    """The response to a request."""
-    assert client.uaclient.protocol is not None
-    data = await client.uaclient.protocol.send_request(request, 20.0)
-    return struct_from_binary(getattr(ua, type(request).__name__.replace("Request", "Response")), data)
-
-
 async def test_a_new_session_of_the_same_user_takes_the_subscription_over(server: UaServer) -> None:
     """Where the session is lost too: TransferSubscriptions, Republish of what was not acknowledged, then the rest."""
 
@@ -83,8 +77,8 @@ async def test_a_new_session_of_the_same_user_takes_the_subscription_over(server
     teller = Teller(server)
     await teller.tell()
     first = await login()
-    number = (await sent(first, subscription())).Parameters.SubscriptionId
-    await sent(first, monitor(number))
+    number = (await sent(first, subscribe_request(lifetime=10_000))).Parameters.SubscriptionId
+    await sent(first, monitor_request(number, monitored(QueueSize=ua.UInt32(1000))))
     heard = Heard()
     first_number = 0
     while not heard.values:
@@ -113,28 +107,6 @@ async def test_a_new_session_of_the_same_user_takes_the_subscription_over(server
         take(again, (await sent(second, ua.PublishRequest())).Parameters.NotificationMessage)
     assert again.values == list(range(1, last + 1))
     await second.disconnect()
-
-
-def subscription() -> ua.CreateSubscriptionRequest:
-    """CreateSubscription at 0.1 s."""
-    request = ua.CreateSubscriptionRequest()
-    request.Parameters.RequestedPublishingInterval = ua.Double(100.0)
-    request.Parameters.RequestedLifetimeCount = ua.UInt32(10_000)
-    request.Parameters.RequestedMaxKeepAliveCount = ua.UInt32(100)
-    request.Parameters.PublishingEnabled = True
-    return request
-
-
-def monitor(number: int) -> ua.CreateMonitoredItemsRequest:
-    """VALUE with a long queue."""
-    request = ua.CreateMonitoredItemsRequest()
-    request.Parameters.SubscriptionId = ua.UInt32(number)
-    item = ua.MonitoredItemCreateRequest()
-    item.ItemToMonitor.NodeId, item.ItemToMonitor.AttributeId = VALUE, ua.AttributeIds.Value
-    item.MonitoringMode = ua.MonitoringMode.Reporting
-    item.RequestedParameters.QueueSize = ua.UInt32(1000)
-    request.Parameters.ItemsToCreate = [item]
-    return request
 
 
 def take(heard: Heard, message: Any) -> None:

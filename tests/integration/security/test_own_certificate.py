@@ -13,7 +13,9 @@ from asyncua import ua
 from asyncua.client.client import Client
 from asyncua.ua.uaerrors import UaStatusCodeError
 from certificate_forge import forge
-from ua_attacker import SERVER_URI, RawClient, guarded_server, make_gate, secure_client
+from guarded_server import SERVER_URI, guarded_server, make_gate
+from ua_attacker import RawClient
+from ua_secure_attacker import secure_client
 
 from opcua_bms.clock import SystemClock
 from opcua_bms.ua.guard.watch import CertificateWatch

@@ -16,7 +16,9 @@ from asyncua.ua.uaerrors import UaStatusCodeError
 from certificate_forge import NOW, Forged, forge
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from ua_attacker import guarded_server, make_gate, node, secure_client, secure_open
+from guarded_server import guarded_server, make_gate
+from ua_requests import node
+from ua_secure_attacker import secure_client, secure_open
 
 from opcua_bms.ua.security.certificates import der, thumbprint
 from opcua_bms.ua.security.roles import Role

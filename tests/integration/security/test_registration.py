@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from ua_attacker import SERVER_URI, guarded_server, make_gate
+from guarded_server import SERVER_URI, guarded_server, make_gate
 
 from opcua_bms.ua.registration import Registration, reachable
 from opcua_bms.ua.security.gate import Gate

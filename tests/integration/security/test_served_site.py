@@ -17,12 +17,12 @@ from asyncua.crypto.uacrypto import CertProperties
 from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.object_ids import ObjectIds
 from asyncua.ua.status_codes import StatusCodes
-from asyncua.ua.ua_binary import struct_from_binary
 from asyncua.ua.uaerrors import UaStatusCodeError
 from certificate_forge import Forged, forge
 from cryptography.hazmat.primitives.serialization import Encoding
 from program import Program, free_port
 from register_device import RegisterDevice
+from ua_requests import event_fields, monitor_request, monitored, sent, subscribe_request
 
 from opcua_bms.ua.security.pki import PkiStore
 from opcua_bms.ua.security.roles import Role
@@ -179,13 +179,6 @@ ROLES: dict[str, dict[str, bool]] = {
 """Observer, Operator, Engineer, SecurityAdmin: what each may do"""
 
 
-async def sent(client: Client, request: Any) -> Any:
-    """The response to a request."""
-    assert client.uaclient.protocol is not None
-    data = await client.uaclient.protocol.send_request(request, 20.0)
-    return struct_from_binary(getattr(ua, type(request).__name__.replace("Request", "Response")), data)
-
-
 async def attribute(client: Client, place: ua.NodeId, which: AttributeIds) -> Any:
     """One attribute, whatever its status."""
     (found,) = await client.uaclient.read_attributes([place], which)
@@ -201,27 +194,9 @@ async def call(client: Client, place: ua.NodeId, method: ua.NodeId, *arguments: 
 
 async def monitor(client: Client, subscription: int, place: ua.NodeId, chosen: ua.EventFilter | None = None) -> int:
     """The code of CreateMonitoredItems."""
-    request = ua.CreateMonitoredItemsRequest()
-    request.Parameters.SubscriptionId = ua.UInt32(subscription)
-    item = ua.MonitoredItemCreateRequest()
-    item.ItemToMonitor.NodeId = place
-    item.ItemToMonitor.AttributeId = AttributeIds.EventNotifier if chosen is not None else AttributeIds.Value
-    item.MonitoringMode = ua.MonitoringMode.Reporting
-    item.RequestedParameters.QueueSize = ua.UInt32(1000)
-    item.RequestedParameters.Filter = chosen
-    request.Parameters.ItemsToCreate = [item]
-    return int((await sent(client, request)).Results[0].StatusCode.value)
-
-
-def types_of_events() -> ua.EventFilter:
-    """EventType of every event."""
-    operand = ua.SimpleAttributeOperand()
-    operand.TypeDefinitionId = node(2041)
-    operand.AttributeId = ua.UInt32(AttributeIds.Value)
-    operand.BrowsePath = [ua.QualifiedName("EventType")]
-    chosen = ua.EventFilter()
-    chosen.SelectClauses = [operand]
-    return chosen
+    attribute = AttributeIds.EventNotifier if chosen is not None else AttributeIds.Value
+    item = monitored(place, attribute, QueueSize=ua.UInt32(1000), Filter=chosen)
+    return int((await sent(client, monitor_request(subscription, item))).Results[0].StatusCode.value)
 
 
 async def event_types(client: Client, until: ua.NodeId) -> set[ua.NodeId]:
@@ -292,15 +267,10 @@ async def test_each_role_in_each_service(site: Program, user: str) -> None:
                 assert everybody.Value is None or everybody.Value.Value is None
             assert (await attribute(client, place, AttributeIds.UserRolePermissions)).Value.Value, place
 
-        created = ua.CreateSubscriptionRequest()
-        created.Parameters.RequestedPublishingInterval = ua.Double(100.0)
-        created.Parameters.RequestedLifetimeCount = ua.UInt32(1000)
-        created.Parameters.RequestedMaxKeepAliveCount = ua.UInt32(100)
-        created.Parameters.PublishingEnabled = True
-        number = (await sent(client, created)).Parameters.SubscriptionId
+        number = (await sent(client, subscribe_request())).Parameters.SubscriptionId
         assert await monitor(client, number, LEVEL) == 0
         assert (await monitor(client, number, HIDDEN) not in denied) is may["security"]
-        assert await monitor(client, number, SERVER, types_of_events()) == 0
+        assert await monitor(client, number, SERVER, event_fields("EventType")) == 0
         async with await client_of(site, DESK, "olga") as other:  # what is recorded for security administrators
             await other.get_node(DIAGNOSTICS_FLAG).write_value(ua.DataValue(ua.Variant(True)))
         assert await call(client, CONDITION_TYPE, REFRESH, ua.Variant(number, ua.VariantType.UInt32)) == 0

@@ -14,17 +14,10 @@ import pytest
 from asyncua import ua
 from asyncua.ua.status_codes import StatusCodes
 from asyncua.ua.ua_binary import struct_to_binary
-from ua_attacker import (
-    Canary,
-    RawClient,
-    canary_beside,
-    create_request,
-    guarded_server,
-    hello,
-    make_gate,
-    node,
-    read_request,
-)
+from guarded_server import guarded_server, make_gate
+from ua_attacker import RawClient
+from ua_canary import Canary, canary_beside
+from ua_requests import create_request, hello, node, read_request, subscribe_request
 
 from opcua_bms.ua.guard.limits import GuardLimits
 from opcua_bms.ua.security.settings import demo_settings
@@ -308,12 +301,7 @@ async def test_bytes_one_by_one_are_served(server: UaServer) -> None:
 async def test_subscription_survives_a_broken_socket(server: UaServer) -> None:
     """An honest client comes back on a new connection with its token, and its notifications go on there."""
     first = await RawClient.login(server.port)
-    request = ua.CreateSubscriptionRequest()
-    request.Parameters.RequestedPublishingInterval = 100.0
-    request.Parameters.RequestedLifetimeCount = 1000
-    request.Parameters.RequestedMaxKeepAliveCount = 1
-    request.Parameters.PublishingEnabled = True
-    created = await first.ask(request)
+    created = await first.ask(subscribe_request(keep_alive=1))
     first.writer.transport.abort()
     await asyncio.sleep(0.05)
     second = await RawClient.open(server.port)

@@ -13,7 +13,10 @@ import pytest
 import uvloop
 from asyncua import ua
 from asyncua.ua.status_codes import StatusCodes
-from ua_attacker import VALUE, Canary, RawClient, guarded_server, make_gate, read_request
+from guarded_server import guarded_server, make_gate
+from ua_attacker import RawClient
+from ua_canary import Canary
+from ua_requests import VALUE, read_request
 
 from opcua_bms.ua.security.settings import demo_settings
 from opcua_bms.ua.server import UaServer

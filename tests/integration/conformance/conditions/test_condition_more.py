@@ -13,7 +13,7 @@ from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.object_ids import ObjectIds as Ids
 from asyncua.ua.status_codes import StatusCodes as C
 from condition_plant import CELL, PCS, STUCK, ConditionPlant, served
-from ua_attacker import make_gate
+from guarded_server import make_gate
 
 from opcua_bms.server.app import BmsServer
 from opcua_bms.ua.security.roles import Role
