@@ -33,6 +33,8 @@ class Show(Enum):
 
 # decimals of an average that we computed, and of one that a device gives (the finest step known)
 _DECIMALS = {Show.AVERAGE_VOLTAGE: (3, 4), Show.AVERAGE_TEMPERATURE: (1, 2)}
+_NUMBER_DECIMALS = 9
+"""of a number that is told as it is: what a sum of floats has behind these is not the plant's"""
 _COUNTED_BY = {
     Show.AVERAGE_VOLTAGE: "MaxCellVoltage.TotalCount",
     Show.AVERAGE_TEMPERATURE: "MaxCellTemperature.TotalCount",
@@ -165,7 +167,7 @@ def _entry(key: Key, lookup: Lookup) -> Entry:
         total, count_status = lookup(f"{key.owner}.{_COUNTED_BY[key.show]}")
         computed = not count_status & _BAD and isinstance(total, int | float) and total > 0
         return round(float(value), _DECIMALS[key.show][0 if computed else 1])
-    return float(value)
+    return round(float(value), _NUMBER_DECIMALS)
 
 
 def _bits(word: int, found: Found) -> list[dict[str, int | str]]:

@@ -103,6 +103,14 @@ def test_only_computed_averages_are_rounded(counted: bool, voltage: float, tempe
     assert document["stack_overall_average_cell_temperature"] == temperature
 
 
+def test_a_sum_has_no_tail() -> None:
+    """Four clusters of 12.1 A are 48.4 A, and not 48.400000000000006."""
+    topology = summary_plant(1)
+    image = filled(topology)
+    image.values[image.layout["bms.bus_current"].start] = 48.400000000000006
+    assert flat_of(image, topology)["bms_bus_current"] == 48.4
+
+
 def test_bits_ascend_and_an_unnamed_bit_is_shown() -> None:
     """Without it a fault that the profile does not know would vanish."""
     topology = summary_plant(1)

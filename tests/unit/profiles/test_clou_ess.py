@@ -83,6 +83,34 @@ def test_the_golden_registers_give_the_expected_document(key: str) -> None:
         assert decoded.values[np.flatnonzero(plan.codec.number_slots == slot)[0]] == EXPECTED[key]
 
 
+def failed_when(row: dict[str, str], mark: int) -> bool:
+    """Whether a register full of a usual mark can be no measurement."""
+    signed, volts = row["signed"] == "1", row["unit"] == "V"
+    if row["unit"] in ("degC", "%"):
+        return not (mark == 0xFFFF and signed)  # -0.01 °C
+    if volts and row["divide_by"] == "10":
+        return True
+    if volts or "_index" in row["key"] or row["key"].startswith("stackindex") or "pack_num" in row["key"]:
+        return mark == 0xFFFF
+    return signed and mark != 0xFFFF
+
+
+@pytest.mark.parametrize("mark", [0xFFFF, 0x8000, 0x7FFF])
+def test_nothing_measured_is_shown_as_measured(mark: int) -> None:
+    """-327.68 °C as an ambient temperature, or 6553.5 V on the bus, is a sensor that failed."""
+    layout, plan = clou_plan()
+    decoded = plan.codec.decode(np.full(plan.n_words, mark, np.uint16))
+    judged = 0
+    for row in ROWS:
+        name, cluster = point_and_cluster(row["key"])
+        target = shipped("clou-ess").by_name(name).target
+        if failed_when(row, mark):
+            value = decoded.values[np.flatnonzero(plan.codec.number_slots == layout[target].start + cluster)[0]]
+            assert np.isnan(value), row["key"]
+            judged += 1
+    assert judged > 100
+
+
 def test_a_small_plant_is_read_over_empty_places_but_not_over_unknown_registers() -> None:
     """Places of absent clusters exist, so reading over them saves requests; other holes may draw an exception."""
     _, full = clou_plan(20)
