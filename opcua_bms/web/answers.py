@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import orjson
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 
@@ -25,10 +25,14 @@ def problem(status: int, text: str, headers: Mapping[str, str] | None = None) ->
 
 
 async def body_of(request: Request) -> dict[str, object]:
-    """The JSON object of a request. ValueError: it is none."""
+    """The JSON object of a request. ValueError: it is none, or the client left before its end."""
     if request.headers.get("content-type", "").split(";")[0].strip() != "application/json":
         raise ValueError("send application/json")
-    found = orjson.loads(await request.body())
+    try:
+        body = await request.body()
+    except ClientDisconnect:  # else each would be a traceback in the log
+        raise ValueError("the body is not whole") from None
+    found = orjson.loads(body)
     if not isinstance(found, dict):
         raise ValueError("send a JSON object")  # noqa: TRY004 - the caller answers one error
     return found

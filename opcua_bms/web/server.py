@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
 _BACKLOG = 128
-_CONNECTIONS = 512
 _GOODBYE_S = 1
 
 
@@ -68,6 +67,8 @@ async def serve(
     """
     import uvicorn
 
+    from opcua_bms.web.connections import Patience, connection_class
+
     class Server(uvicorn.Server):
         """Leaves signals to the program."""
 
@@ -80,13 +81,13 @@ async def serve(
         app,
         loop="none",
         lifespan="off",
+        http=connection_class(Patience()),
         log_config=None,
-        log_level="warning",
+        log_level="error",  # a warning for each request that is none would let strangers fill the disk
         access_log=False,
         server_header=False,
         proxy_headers=False,
         ws="none",
-        limit_concurrency=_CONNECTIONS,
         timeout_graceful_shutdown=_GOODBYE_S,
         ssl_certfile=tls.certificate if tls else None,
         ssl_keyfile=tls.key if tls else None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import socket
 import time
@@ -110,6 +111,15 @@ async def test_a_viewer_that_reads_nothing_holds_nobody_up(demo: Demo, client: h
         assert time.monotonic() - start < 6 * PERIOD_S + 3
         counters = [frame["scan"]["counter"] for frame in chain if "scan" in frame]  # type: ignore[index]  # JSON
         assert counters == list(range(counters[0], counters[0] + len(counters)))
+
+
+async def test_silent_connections_do_not_make_the_machine_seem_ill(demo: Demo, client: httpx.AsyncClient) -> None:
+    """Whoever watches /healthz starts a server anew that does not answer: silence must not do that."""
+    host, port = demo.url.removeprefix("http://").split(":")
+    with contextlib.ExitStack() as crowd:
+        for _ in range(530):
+            crowd.enter_context(socket.create_connection((host, int(port)), timeout=30))
+        assert (await client.get("/healthz")).text == "ok\n"
 
 
 async def test_a_fault_is_alarmed_acknowledged_and_has_a_history(demo: Demo, client: httpx.AsyncClient) -> None:
