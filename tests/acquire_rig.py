@@ -133,6 +133,7 @@ class Rig:
     hard_limit: int = 2
     profile: bytes = PROFILE
     fast_period_s: float | None = None
+    statistics_s: float = 0.0
     device: dict[str, Any] = field(default_factory=dict)
     """more device settings, by name"""
     pace: ManualPace = field(default_factory=ManualPace)
@@ -165,6 +166,7 @@ class Rig:
             self.pace,
             hard_limit_periods=self.hard_limit,
             fast_period_s=self.fast_period_s,
+            statistics_s=self.statistics_s,
         )
         self.beating = True
         self._tasks: list[asyncio.Task[None]] = []

@@ -19,6 +19,7 @@ from opcua_bms.acquire.pace import Pace
 from opcua_bms.acquire.schedule import Schedule
 from opcua_bms.acquire.settings import DeviceSettings
 from opcua_bms.acquire.station import Station
+from opcua_bms.acquire.tally import Tally
 from opcua_bms.errors import ConfigurationError
 from opcua_bms.model.image import Image, Points, ScanInfo
 from opcua_bms.model.layout import Layout, Scope
@@ -36,7 +37,8 @@ class Acquisition:
     Devices begin one after the other over the first `stagger` of the period. Everything of one image carries one
     stamp; what was not read since the image before keeps its old stamp, and its value for `hard_limit_periods`.
     The first image is frozen as soon as every device has answered once, at the latest at the normal time.
-    With `fast_period_s` the fast points of all devices are read and frozen that often between the images.
+    With `fast_period_s` the fast points of all devices are read and frozen that often between the images; with
+    `statistics_s` every device's counters are logged that often.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Acquisition:
         stagger: float = 0.2,
         hard_limit_periods: int = 2,
         fast_period_s: float | None = None,
+        statistics_s: float = 0.0,
     ) -> None:
         self.period_s = period_s
         self._fast_s = fast_period_s
@@ -82,6 +85,7 @@ class Acquisition:
         self._work = Image.blank(layout, ScanInfo(0, 0.0, 0, period_s), Quality.NOT_SUPPORTED)
         self._work.quality[self.bound] = Quality.NO_COMMUNICATION
         self._work.quality[absent] = Quality.ABSENT
+        self._tally = Tally(statistics_s, pace.monotonic())
         self._start_s = 0.0
         self._counter = 0
         self._k = 0
@@ -163,6 +167,7 @@ class Acquisition:
         frames = [s.reading.frame for s in self._stations if s.reading is not None]
         duration_s = max(f.finished_s for f in frames) - min(f.started_s for f in frames) if frames else 0.0
         health = tuple(s.freeze(k, now_s, stamp_ns, work) for s in self._stations)
+        self._tally.tell(now_s, stamp_ns, health)
         scan = ScanInfo(
             self._counter, now_s, stamp_ns, self.period_s, duration_s, 0.0 if due_s is None else now_s - due_s
         )

@@ -347,6 +347,8 @@ class Log(Section):
     """What is logged, on stderr."""
 
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    statistics_s: Annotated[float, Field(ge=0, le=604_800)] = 3600.0
+    """the counters of every device and of each of its blocks are logged this often; 0: never"""
 
 
 class Config(Section):

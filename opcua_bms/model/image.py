@@ -48,6 +48,10 @@ class BlockHealth:
     round_trip_p95_s: float
     last_good_ns: int
 
+    def __str__(self) -> str:
+        last = f"..{self.address + self.count - 1}" if self.count > 1 else ""
+        return f"{self.table} {self.address}{last}"
+
 
 @dataclass(frozen=True, slots=True)
 class DeviceHealth:

@@ -154,6 +154,7 @@ class Application:
             freeze_phase=scan.freeze_fraction,
             hard_limit_periods=scan.hard_limit_periods,
             fast_period_s=scan.fast_period_s,
+            statistics_s=plant.config.log.statistics_s,
         )
         await acquisition.run(self._on_image, self._on_points)
 

@@ -58,7 +58,7 @@ _DEVICE: tuple[tuple[str, ua.VariantType, Callable[[DeviceHealth], Any]], ...] =
     ("QuarantinedRegisters", V.String, lambda d: [_registers(*run) for run in d.quarantined]),
     ("FaultNames", V.String, lambda d: [name for name, _ in d.faults]),
     ("FaultCounts", V.UInt64, lambda d: [count for _, count in d.faults]),
-    ("BlockNames", V.String, lambda d: [_registers(b.table, b.address, b.count) for b in d.blocks]),
+    ("BlockNames", V.String, lambda d: [str(b) for b in d.blocks]),
     ("BlockRequests", V.UInt64, lambda d: [b.requests for b in d.blocks]),
     ("BlockTimeouts", V.UInt64, lambda d: [b.timeouts for b in d.blocks]),
     ("BlockExceptions", V.String, lambda d: [_exceptions(b) for b in d.blocks]),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 from prometheus_client import CollectorRegistry, generate_latest
@@ -11,12 +11,12 @@ from prometheus_client.registry import Collector
 
 from opcua_bms.infomodel.paths import object_paths
 from opcua_bms.model.history import HistoryHealth
-from opcua_bms.model.image import DeviceHealth, DeviceState
 from opcua_bms.model.layout import Scope
 from opcua_bms.model.override import OverrideKind
 from opcua_bms.model.quality import IS_GOOD
 from opcua_bms.model.snapshot import Snapshot
 from opcua_bms.ports import History
+from opcua_bms.web.device_metrics import device_metrics
 from opcua_bms.web.hub import Hub
 from opcua_bms.web.needs import Surroundings
 from opcua_bms.web.site import Site
@@ -35,18 +35,6 @@ _CLUSTER = (
     ("cluster_max_cell_temperature_celsius", "MaxCellTemperature", "Highest temperature of a cluster."),
     ("cluster_state_of_charge_percent", "StateOfCharge", "State of charge of a cluster."),
     ("cluster_age_seconds", "Age", "How old the oldest value of a cluster is."),
-)
-_DEVICE: tuple[tuple[str, str, Callable[[DeviceHealth], float]], ...] = (
-    ("device_requests", "Requests to a device since start.", lambda d: d.requests),
-    ("device_timeouts", "Requests to a device that timed out.", lambda d: d.timeouts),
-    ("device_exceptions", "Requests that a device refused.", lambda d: d.exceptions),
-    ("device_overruns", "Scans of a device left out because the one before took too long.", lambda d: d.overruns),
-)
-_DEVICE_NOW: tuple[tuple[str, str, Callable[[DeviceHealth], float]], ...] = (
-    ("device_up", "Whether a device answers.", lambda d: d.state in (DeviceState.ONLINE, DeviceState.MISSED)),
-    ("device_round_trip_seconds", "Median round trip.", lambda d: d.round_trip_p50_s),
-    ("device_lateness_seconds", "How late the last scan of a device began.", lambda d: d.lateness_s),
-    ("device_quarantined_registers", "Registers that a device refuses.", lambda d: sum(q[2] for q in d.quarantined)),
 )
 
 
@@ -85,23 +73,7 @@ class PlantCollector(Collector):
         yield _gauge("scan_duration_seconds", "How long the last scan took.", scan.duration_s)
         yield _gauge("scan_lateness_seconds", "How late the last scan began.", scan.lateness_s)
         yield _gauge("scan_timestamp_seconds", "When the last scan was frozen, since 1970.", scan.frozen_ns / 1e9)
-        for name, text, read in _DEVICE:
-            family = CounterMetricFamily(f"opcua_bms_{name}", text, labels=["device"])
-            for device in devices:
-                family.add_metric([device.name], read(device))
-            yield family
-        for name, text, read in _DEVICE_NOW:
-            now = GaugeMetricFamily(f"opcua_bms_{name}", text, labels=["device"])
-            for device in devices:
-                now.add_metric([device.name], float(read(device)))
-            yield now
-        errors = CounterMetricFamily(
-            "opcua_bms_device_errors", "Faults of a device by kind.", labels=["device", "kind"]
-        )
-        for device in devices:
-            for kind, count in device.faults:
-                errors.add_metric([device.name, kind], count)
-        yield errors
+        yield from device_metrics(devices)
         by_hand = GaugeMetricFamily("opcua_bms_overrides", "Points forced or out of service.", labels=["kind"])
         for kind in OverrideKind:
             by_hand.add_metric([kind.value], sum(one.kind is kind for one in snapshot.overrides))

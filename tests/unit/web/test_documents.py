@@ -170,7 +170,7 @@ async def test_metrics_name_devices_and_clusters_and_never_cells() -> None:
     web.publish()
     families = await _metrics(web)
     labels = {name for f in families.values() for sample in f.samples for name in sample.labels}
-    assert labels == {"device", "cluster", "version", "kind"}
+    assert labels == {"device", "block", "code", "cluster", "version", "kind"}
     up = {s.labels["device"]: s.value for s in families["opcua_bms_device_up"].samples}
     assert up == {"cluster01": 1, "cluster02": 0, "cluster03": 1, "master": 1}
     spread = families["opcua_bms_cluster_cell_voltage_spread_volts"].samples
@@ -184,7 +184,14 @@ async def test_metrics_name_devices_and_clusters_and_never_cells() -> None:
     )
     errors = {(s.labels["device"], s.labels["kind"]): s.value for s in families["opcua_bms_device_errors"].samples}
     assert errors["cluster02", "timeout"] == 3
+    refused = families["opcua_bms_block_exceptions"].samples[0]
+    assert (refused.labels["block"], refused.labels["code"], refused.value) == ("holding 0..59", "2", 1)
+    good = {s.labels["device"]: s.value for s in families["opcua_bms_device_last_good_timestamp_seconds"].samples}
+    assert good["cluster01"] == web.plant.now_ns / 1e9
     for name in (
+        "device_round_trip_seconds", "device_round_trip_p95_seconds", "device_quarantined_registers",
+        "block_requests", "block_timeouts", "block_round_trip_seconds", "block_round_trip_p95_seconds",
+        "block_last_good_timestamp_seconds",
         "scans", "scan_duration_seconds", "scan_lateness_seconds", "device_requests", "device_timeouts",
         "device_exceptions", "device_lateness_seconds", "opcua_sessions", "opcua_subscriptions",
         "opcua_monitored_items", "opcua_notifications", "opcua_rejected_requests", "alarms_active",
@@ -194,13 +201,13 @@ async def test_metrics_name_devices_and_clusters_and_never_cells() -> None:
 
 
 async def test_metrics_do_not_grow_with_cells() -> None:
-    """Their number depends on devices and clusters alone."""
+    """Their number depends on devices, their blocks and clusters alone."""
     counts = []
     for cells in (8, 80):
         web = Web(Plant(topology=small_topology(cells=cells)))
         web.publish()
         counts.append(sum(len(f.samples) for f in (await _metrics(web)).values()))
-    assert counts[0] == counts[1] < 80
+    assert counts[0] == counts[1] < 120
 
 
 def test_findings_name_what_was_set_by_hand() -> None:
