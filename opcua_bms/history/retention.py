@@ -13,13 +13,17 @@ _DAY_NS = 86_400_000_000_000
 
 
 class Retention:
-    """Of the strips that lie on one shelf. Used by the writing thread alone."""
+    """Of the strips that lie on one shelf. `keep` comes from any thread, `step` from the writing thread alone."""
 
     def __init__(self, strips: Sequence[Strip], shelf: Shelf, days: float, size_bytes: int) -> None:
         self._strips, self._shelf = strips, shelf
         self._days, self._most = days, size_bytes
         self.size = 0
         """bytes used when somebody looked last"""
+
+    def keep(self, days: float, size_bytes: int) -> None:
+        """More or less from now on."""
+        self._days, self._most = days, size_bytes
 
     def step(self) -> bool:
         """Forget some; whether there may be more. StorageError: the shelf refuses."""

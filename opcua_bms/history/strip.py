@@ -7,48 +7,22 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_right
-from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from opcua_bms.history.cache import Cache
 from opcua_bms.history.codec import decode, decode_times, encode, encode_times
+from opcua_bms.history.runs import I64, beside, joined, marked
 from opcua_bms.history.shelf import ChunkInfo, NewChunk, Shelf, TailFrame
 from opcua_bms.history.tracks import Frame, Group, Shape, Track
-from opcua_bms.model.history import LOST, Gap, Samples
+from opcua_bms.model.history import Gap, Samples
 from opcua_bms.model.quality import Quality
 
-I64 = npt.NDArray[np.int64]
 Part = tuple[Group, slice]
 _KINDS = {"f8": np.float64, "f4": np.float32, "u8": np.uint64}
-
-
-class Cache:
-    """Unpacked blocks that were read last, up to `most` bytes; used by the reading thread alone."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._held: OrderedDict[Any, tuple[Any, int]] = OrderedDict()
-        self._size = 0
-
-    def get(self, key: Any) -> Any:
-        """What is held, else None."""
-        found = self._held.get(key)
-        if found is None:
-            return None
-        self._held.move_to_end(key)
-        return found[0]
-
-    def put(self, key: Any, value: Any, size: int) -> None:
-        """Hold it; what was not asked for longest goes."""
-        self._held[key] = (value, size)
-        self._size += size
-        while self._size > self._most and len(self._held) > 1:
-            _, (_, freed) = self._held.popitem(last=False)
-            self._size -= freed
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -238,7 +212,7 @@ class Strip:
                     break
         if newest_first:
             taken.reverse()
-        times, values, quality = _joined(taken, kind, width)
+        times, values, quality = joined(taken, kind, width)
         cut = limit is not None and len(times) >= limit
         if cut:
             assert limit is not None  # noqa: S101 - just asked
@@ -248,7 +222,7 @@ class Strip:
                 start_ns, end_ns = (int(times[0]), end_ns) if newest_first else (start_ns, int(times[-1]))
         marks = [g.start_ns for g in state.gaps if g.lost and start_ns <= g.start_ns <= end_ns]
         if marks:
-            times, values, quality = _marked(marks, times, values, quality)
+            times, values, quality = marked(marks, times, values, quality)
             if limit is not None and len(times) > limit:
                 keep = slice(len(times) - limit, None) if newest_first else slice(0, limit)
                 times, values, quality = times[keep], values[keep], quality[keep]
@@ -274,7 +248,7 @@ class Strip:
         if chunk is None:
             times = np.array([frame.time_ns for frame in state.frames], np.int64)
             blocks = [self._shape.block(group.number, state.frames, part) for group, part in parts]
-            return times, *_beside(blocks)
+            return times, *beside(blocks)
         times = self._times(chunk.number)
         blocks, known = [], False
         for group, part in parts:
@@ -288,7 +262,7 @@ class Strip:
             blocks.append((values, quality))
         if not known:
             return times[:0], np.empty((0, 1), kind), np.empty((0, 1), np.uint8)
-        return times, *_beside(blocks)
+        return times, *beside(blocks)
 
     def _of_older(self, chunk: int, group: Group, part: slice, n: int, kind: Any) -> tuple[Any, Any, bool]:
         """The same series where they were when the plant was another one; those that were not are Bad."""
@@ -323,35 +297,3 @@ class Strip:
                 block = decode(blob)
                 self._cache.put(key, block, block[0].nbytes + block[1].nbytes)
         return block
-
-
-def _beside(blocks: Sequence[tuple[Any, Any]]) -> tuple[Any, Any]:
-    if len(blocks) == 1:
-        return blocks[0]
-    return np.concatenate([b[0] for b in blocks], axis=1), np.concatenate([b[1] for b in blocks], axis=1)
-
-
-def _joined(taken: Sequence[tuple[I64, Any, Any]], kind: Any, width: int) -> tuple[I64, Any, Any]:
-    """One run in time; of two moments with the same time the later written one counts."""
-    if not taken:
-        return np.empty(0, np.int64), np.empty((0, width), kind), np.empty((0, width), np.uint8)
-    times = np.concatenate([t for t, _, _ in taken])
-    values = np.concatenate([v for _, v, _ in taken])
-    quality = np.concatenate([q for _, _, q in taken])
-    if len(times) > 1 and not (times[1:] > times[:-1]).all():
-        order = np.argsort(times, kind="stable")
-        times, values, quality = times[order], values[order], quality[order]
-        last = np.append(times[1:] != times[:-1], True)
-        times, values, quality = times[last], values[last], quality[last]
-    return times, values, quality
-
-
-def _marked(marks: list[int], times: I64, values: Any, quality: Any) -> tuple[I64, Any, Any]:
-    at = np.setdiff1d(np.array(marks, np.int64), times)
-    place = np.searchsorted(times, at)
-    nothing = np.nan if values.dtype.kind == "f" else 0
-    return (
-        np.insert(times, place, at),
-        np.insert(values, place, nothing, axis=0),
-        np.insert(quality, place, LOST, axis=0),
-    )

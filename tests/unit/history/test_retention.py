@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from opcua_bms.history import Keep, MemoryShelf, SqliteShelf
+from opcua_bms.history.cache import Cache
 from opcua_bms.history.retention import Retention
-from opcua_bms.history.strip import Cache, Strip
+from opcua_bms.history.strip import Strip
 from opcua_bms.history.tracks import Frame, tracks_of
 from opcua_bms.model.image import Image
 from opcua_bms.model.layout import Layout
@@ -133,3 +134,17 @@ async def test_a_shorter_age_takes_effect_in_steps(tmp_path: Path) -> None:
     assert seconds == list(range(seconds[0], 124))
     assert 100 <= seconds[0] <= 104
     await short.store.close()
+
+
+async def test_a_retention_that_is_reloaded_takes_effect(tmp_path: Path) -> None:
+    """Whoever lowers `retention_days` and reloads would otherwise find the disk full all the same."""
+    past = Past.of(SMALL, SqliteShelf(tmp_path / "h.sqlite"), Keep(scans_per_chunk=2, cells_in_memory_s=0.0))
+    await past.store.start()
+    await past.scan(60)
+    past.store.retain(20 / 86_400, 1 << 30)
+    await past.scan(4)
+    found = await past.store.samples(past.slot("cluster.voltage"), *ALL)
+    seconds = ((found.times_ns - START_NS) // SECOND_NS).tolist()
+    assert seconds == list(range(seconds[0], 64))
+    assert 40 <= seconds[0] <= 44
+    await past.store.close()

@@ -92,6 +92,26 @@ async def test_a_disk_that_is_full_for_long_leaves_a_gap_with_its_reason() -> No
     await past.store.close()
 
 
+class Defective(MemoryShelf):
+    """Our own mistake, not the disk's."""
+
+    def commit(self, frames: Sequence[tuple[str, tuple[int, ...], int, bytes]], gaps: Sequence[Gap]) -> list[int]:
+        """Fail as no shelf may."""
+        del frames, gaps
+        raise ValueError("a mistake")
+
+
+async def test_a_mistake_of_ours_ends_the_writing_and_is_told() -> None:
+    """Without it the thread would be gone, and nobody would learn why nothing is remembered any more."""
+    past = Past.of(SMALL, Defective())
+    await past.store.start()
+    past.store.publish(_snapshot(past))
+    await until(lambda: past.store.health.error == "internal error: ValueError('a mistake')")
+    past.store.publish(_snapshot(past))
+    assert past.store.health.refused == 1
+    await past.store.close()
+
+
 def _snapshot(past: Past) -> Snapshot:
     image = past.image(START_NS + past.counter * SECOND_NS)
     past.counter += 1
