@@ -22,7 +22,7 @@ from opcua_bms.ua.services.ledger import Ledger
 from opcua_bms.ua.services.monitored import DataItem
 from opcua_bms.ua.services.publishing import Subscription
 from opcua_bms.ua.services.relations import Relations
-from opcua_bms.ua.services.sources import Source, Sources
+from opcua_bms.ua.services.sources import POLL_MS, Source, Sources
 from opcua_bms.ua.services.vector import VectorItems
 from opcua_bms.ua.services.vector_table import WORD, Row
 from opcua_bms.ua.space.binding import Kind
@@ -127,7 +127,7 @@ class ItemFactory:
             item = DataItem(ident, parameters.ClientHandle, source.read, source.compare)
             item.times, item.filter = times, chosen
             item.queue_size, item.discard_oldest = queue_size, bool(parameters.DiscardOldest)
-            item.gap = gap
+            item.gap, item.eager = gap, interval <= POLL_MS
             item.source = source
             self.singles.used += 1
             subscription.items.add(item, aligned=source.from_store, polled=source.polled)
@@ -293,6 +293,7 @@ class ItemFactory:
             item.resize(row, queue_size, bool(parameters.DiscardOldest))
         else:
             item.handle, item.times, item.filter, item.gap = parameters.ClientHandle, times, chosen, gap
+            item.eager = interval <= POLL_MS
             item.resize(queue_size, bool(parameters.DiscardOldest))
             subscription.tick_later()
         return ua.MonitoredItemModifyResult(

@@ -176,12 +176,17 @@ class ItemSet:
             self._trigger(fired)
 
     def sample_polled(
-        self, snapshot: Snapshot | None, now: float, todo: list[DataItem], out_of_time: Callable[[], bool]
+        self,
+        snapshot: Snapshot | None,
+        now: float,
+        todo: list[DataItem],
+        out_of_time: Callable[[], bool],
+        commit: bool = False,
     ) -> bool:
         """Sample from the end of `todo` what is due, until it is empty (true) or time is up (false)."""
         while todo:
             for item in todo[-SAMPLE_SLICE:]:
-                if item.due(now) and self.items.get(item.ident) is item:
+                if item.due(now, commit) and self.items.get(item.ident) is item:
                     self.sample_one(item, snapshot, now)
             del todo[-SAMPLE_SLICE:]
             if out_of_time():

@@ -53,6 +53,7 @@ class DataItem:
         "_last",
         "compare",
         "discard_oldest",
+        "eager",
         "filter",
         "gap",
         "handle",
@@ -85,6 +86,8 @@ class DataItem:
         self.queue_size = 1
         self.discard_oldest = True
         self.gap = 0.0
+        self.eager = False
+        """asked for as often as it goes: sampled with every commit, however soon it follows another"""
         self.source: Any = None
         """the Source behind `read`, for whoever made the item"""
         self.sampled = -float("inf")
@@ -93,9 +96,9 @@ class DataItem:
         self.queue: list[Entry] = []
         self._last: Reading | None = None
 
-    def due(self, now: float) -> bool:
-        """Whether the sampling interval is over."""
-        return self.mode != DISABLED and now - self.sampled >= self.gap
+    def due(self, now: float, commit: bool = False) -> bool:
+        """Whether the sampling interval is over; `commit`: for a sample that is taken with one."""
+        return self.mode != DISABLED and (now - self.sampled >= self.gap or (commit and self.eager))
 
     def sample(self, snapshot: Snapshot | None, now: float) -> bool:
         """Take a sample; true if it passed the filter and was queued."""

@@ -38,6 +38,8 @@ class Sampler(ABC):
         self._moment = moment
         self._ticker: asyncio.TimerHandle | None = None
         self._todo: list[DataItem] = []
+        self._todo_of: Snapshot | None = None
+        """the commit that `_todo` is to be sampled with; None: it is what the timer looks at"""
         self._dirty: dict[int, DataItem] = {}
 
     @abstractmethod
@@ -75,12 +77,14 @@ class Sampler(ABC):
 
     def set_mode(self, idents: Sequence[int], mode: int) -> None:
         """Change the monitoring mode of existing items."""
+        self._finish()
         self.items.set_mode(idents, mode, self.latest, self.now)
         self.items.fire()
         self.tick_later()
 
     def resend(self) -> None:
         """Queue current values again (SendInitialValues, ResendData)."""
+        self._finish()
         self.items.resend(self.latest, self.now)
         self.items.fire()
 
@@ -88,15 +92,32 @@ class Sampler(ABC):
         """Sample what is due with a commit, then end the cycle if its interval is over."""
         if self.closed:
             return
+        self._finish()
         now = self.now
         self.items.sample_tables(snapshot, now)
         if self.items.polled or self.items.aligned:
             self._todo = [*self.items.polled.values(), *self.items.aligned.values()]
-            deadline = now + SLICE_S
-            if not self.items.sample_polled(snapshot, now, self._todo, lambda: self.now > deadline):
+            self._todo_of = snapshot
+            if not self._go_on(now):
                 self._tick_by(0.0)
         self.items.fire()
         self.after_commit()
+
+    def _go_on(self, now: float) -> bool:
+        """Sample a slice of `_todo`; true if nothing is left of it."""
+        commit = self._todo_of
+        deadline = now + SLICE_S
+        snapshot = self.latest if commit is None else commit
+        if not self.items.sample_polled(snapshot, now, self._todo, lambda: self.now > deadline, commit is not None):
+            return False
+        self._todo_of = None
+        return True
+
+    def _finish(self) -> None:
+        """Sample what the last commit has left, before anything newer is looked at: no scan may be passed over."""
+        if self._todo_of is not None:
+            self.items.sample_polled(self._todo_of, self.now, self._todo, lambda: False, commit=True)
+            self._todo_of = None
 
     def mark(self, item: DataItem) -> None:
         """The value of an item was written; sample it now if it is due, else when it is."""
@@ -138,8 +159,7 @@ class Sampler(ABC):
             elif item.due(now):
                 del self._dirty[ident]
                 self.items.sample_one(item, self.latest, now)
-        deadline = now + SLICE_S
-        done = self.items.sample_polled(self.latest, now, self._todo, lambda: self.now > deadline)
+        done = self._go_on(now)
         self.items.fire()
         if done:
             self.tick_later()
@@ -154,4 +174,5 @@ class Sampler(ABC):
             self._ticker.cancel()
         self._dirty.clear()
         self._todo.clear()
+        self._todo_of = None
         self.items = ItemSet()
