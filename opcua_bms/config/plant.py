@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from opcua_bms.alarms.meanings import Meanings
-from opcua_bms.config.models import Config, Device, Pack, Stack, numbers
+from opcua_bms.config.hardware import Device, Pack, Stack, numbers
+from opcua_bms.config.models import Config
 from opcua_bms.document import Document, Location, Problem, did_you_mean
 from opcua_bms.errors import ConfigurationError
 from opcua_bms.model.topology import ClusterShape, PackShape, StackShape, Topology

@@ -10,7 +10,8 @@ import numpy as np
 
 from opcua_bms.acquire.settings import ConnectionSettings, DeviceSettings, SerialSettings, TlsSettings, Transport
 from opcua_bms.alarms.meanings import Meanings
-from opcua_bms.config.models import Config, Device, Scan
+from opcua_bms.config.hardware import Device
+from opcua_bms.config.models import Config, Scan
 from opcua_bms.config.plant import PlacedDevice, meanings_of, place_devices, topology_of, word_labels
 from opcua_bms.document import Document, Problem
 from opcua_bms.errors import ConfigurationError

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from opcua_bms.config.models import Device, Scan
+from opcua_bms.config.hardware import Device
+from opcua_bms.config.models import Scan
 from opcua_bms.profiles import lint, parse_profile
 from opcua_bms.profiles.register_list import COLUMNS
 from opcua_bms.profiles.schema import Point
