@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from asyncua import ua
 from asyncua.common.utils import ServiceError
+from asyncua.ua import ua_binary
 from asyncua.ua.object_ids import ObjectIds
 from asyncua.ua.status_codes import StatusCodes
 from asyncua.ua.ua_binary import (
@@ -115,6 +116,15 @@ async def _write(session: Session, _: Any, items: list[Any]) -> list[Any]:
     return await session.write(ua.WriteParameters(items))
 
 
+def _history_head(body: Any) -> tuple[Any, int, bool]:
+    details = ua_binary.extensionobject_from_binary(body)  # by its module: the bounded one takes its place
+    return details, Primitives.Int32.unpack(body), Primitives.Boolean.unpack(body)
+
+
+async def _history(session: Session, head: tuple[Any, Any, bool], items: list[Any]) -> list[Any]:
+    return await session.history_read(ua.HistoryReadParameters(*head, items))
+
+
 def _browse_head(body: Any) -> tuple[ua.ViewDescription, int]:
     return struct_from_binary(ua.ViewDescription, body), Primitives.UInt32.unpack(body)
 
@@ -178,6 +188,14 @@ _I = ObjectIds
 BULK: dict[int, Bulk] = {
     _I.ReadRequest_Encoding_DefaultBinary: Bulk(
         _each(ua.ReadValueId), 50, "nodes_per_read", _I.ReadResponse_Encoding_DefaultBinary, _read_head, _read
+    ),
+    _I.HistoryReadRequest_Encoding_DefaultBinary: Bulk(
+        _each(ua.HistoryReadValueId),
+        1_000_000,  # all at once: they share the values of one answer
+        "nodes_per_history_read",
+        _I.HistoryReadResponse_Encoding_DefaultBinary,
+        _history_head,
+        _history,
     ),
     _I.WriteRequest_Encoding_DefaultBinary: Bulk(
         _each(ua.WriteValue),

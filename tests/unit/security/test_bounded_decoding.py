@@ -70,6 +70,26 @@ def test_nesting() -> None:
     assert code_of(b"\x16" + inner) in (StatusCodes.BadEncodingLimitsExceeded, StatusCodes.BadDecodingError)
 
 
+@pytest.mark.parametrize(
+    ("vtype", "element", "most"),
+    [
+        (22, b"\x00\x00\x00", 6_250),  # ExtensionObjects
+        (23, b"\x00", 10_000),  # DataValues
+        (24, b"\x00", 25_000),  # Variants
+        (17, b"\x00\x00", 25_000),  # NodeIds
+        (12, b"\xff\xff\xff\xff", 50_000),  # Strings
+    ],
+)
+def test_what_takes_long_to_decode_counts_more(vtype: int, element: bytes, most: int) -> None:
+    """Fifty thousand ExtensionObjects in one message of 1.2 MB held the event loop for a second, DataValues for half."""
+
+    def array(count: int) -> bytes:
+        return bytes([0x80 | vtype]) + struct.pack("<i", count) + element * count
+
+    assert len(decode(array(most)).Value) == most
+    assert code_of(array(most + 1)) == StatusCodes.BadEncodingLimitsExceeded
+
+
 def test_budget_is_shared_by_all_arrays_of_a_message() -> None:
     """Many small arrays cost what one large one does."""
     inner = b"\x8c" + struct.pack("<i", 10) + b"\xff\xff\xff\xff" * 10
