@@ -5,45 +5,33 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 from asyncua import ua
-from asyncua.ua.object_ids import ObjectIds as Ids
 
 from opcua_bms.infomodel.conditions import FIELDS, LIMIT_KINDS
-from opcua_bms.model.alarm import ConditionInfo, ConditionKind, ConditionState, Level, Shelving
+from opcua_bms.model.alarm import ConditionInfo, Shelving
+from opcua_bms.server.condition_values import (
+    GOOD,
+    LAST_USABLE,
+    NOTHING,
+    SHELVING,
+    Get,
+    Now,
+    active_ms,
+    active_text,
+    branch,
+    class_of,
+    limit_id,
+    limit_text,
+    number,
+    source_name,
+    unshelve_ms,
+)
 from opcua_bms.server.names import standard
 from opcua_bms.server.values import moment, text
 
 V = ua.VariantType
-GOOD, LAST_USABLE = ua.StatusCode(ua.UInt32(0)), ua.StatusCode(ua.UInt32(0x408F0000))
-NOTHING = ua.NodeId()
 Needs = Callable[[ConditionInfo], bool]
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What never changes about one condition, as a server numbers it."""
-
-    info: ConditionInfo
-    node: ua.NodeId
-    event_type: ua.NodeId
-    source: ua.NodeId
-    high_input: ua.NodeId
-    low_input: ua.NodeId
-    max_shelving_s: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Now:
-    """One condition at one moment (`now_ns` UTC: of the event, or of the last scan)."""
-
-    facts: Facts
-    state: ConditionState
-    now_ns: int
-
-
-Get = Callable[[Now], Any]
 
 
 def always(_: ConditionInfo) -> bool:
@@ -99,67 +87,6 @@ _OF_STATE = {
     *("FirstInGroupFlag", "ReAlarmRepeatCount"),
     *("Value", "Limit", "FirstWitness", "SecondWitness", "ActiveDuration", "FirstOut", "Latched", "SuppressedBy"),
 }
-_LEVELS = {
-    Level.HIGH_HIGH: ("HighHigh", Ids.ExclusiveLimitStateMachineType_HighHigh),
-    Level.HIGH: ("High", Ids.ExclusiveLimitStateMachineType_High),
-    Level.LOW: ("Low", Ids.ExclusiveLimitStateMachineType_Low),
-    Level.LOW_LOW: ("LowLow", Ids.ExclusiveLimitStateMachineType_LowLow),
-}
-_SHELVING = {
-    Shelving.UNSHELVED: ("Unshelved", Ids.ShelvedStateMachineType_Unshelved),
-    Shelving.TIMED: ("Timed Shelved", Ids.ShelvedStateMachineType_TimedShelved),
-    Shelving.ONE_SHOT: ("One Shot Shelved", Ids.ShelvedStateMachineType_OneShotShelved),
-}
-_SYSTEM = (ConditionKind.COMMUNICATION_LOSS, ConditionKind.SYSTEM)
-
-
-def source_name(info: ConditionInfo) -> str:
-    """`Stack1.Cluster03`, or `BMS`: what it is about, in short."""
-    return info.source.removeprefix("BMS.")
-
-
-def _branch(n: Now) -> ua.NodeId:
-    ident = n.state.branch_id
-    return ua.NodeId(ident, n.facts.node.NamespaceIndex, ua.NodeIdType.ByteString) if ident else NOTHING  # type: ignore[arg-type] # asyncua takes bytes as they are
-
-
-def _class(n: Now) -> tuple[str, int]:
-    if n.facts.info.kind in _SYSTEM:
-        return "SystemConditionClassType", Ids.SystemConditionClassType
-    return "ProcessConditionClassType", Ids.ProcessConditionClassType
-
-
-def _level(n: Now) -> tuple[str, int] | None:
-    return _LEVELS.get(n.state.level) if n.state.active else None
-
-
-def _active_text(n: Now) -> ua.LocalizedText:
-    level = _level(n)
-    return text(("Active" if n.state.active else "Inactive") + (f"/{level[0]}" if level else ""))
-
-
-def _limit_text(n: Now) -> ua.LocalizedText | None:
-    level = _level(n)
-    return text(level[0]) if level else None
-
-
-def _limit_id(n: Now) -> ua.NodeId | None:
-    level = _level(n)
-    return standard(level[1]) if level else None
-
-
-def _unshelve_ms(n: Now) -> float:
-    return max(0.0, (n.state.unshelve_at_ns - n.now_ns) / 1e6) if n.state.unshelve_at_ns else 0.0
-
-
-def _active_ms(n: Now) -> float:
-    """At an event what the engine measured; later, what has passed since."""
-    measured = n.state.active_for_s * 1e3
-    return max(measured, (n.now_ns - n.state.active_since_ns) / 1e6) if n.state.active else measured
-
-
-def _number(value: float | None) -> float:
-    return math.nan if value is None else float(value)
 
 
 def _string(path: str, description: str, get: Get) -> Field:
@@ -221,10 +148,10 @@ def _base_event() -> Iterator[Field]:
 
 def _condition() -> Iterator[Field]:
     """Part 9 §5.5.2, §5.7.2."""
-    yield _node("ConditionClassId", "Class of the condition.", lambda n: standard(_class(n)[1]))
-    yield _words("ConditionClassName", "Name of the class.", lambda n: text(_class(n)[0]))
+    yield _node("ConditionClassId", "Class of the condition.", lambda n: standard(class_of(n)[1]))
+    yield _words("ConditionClassName", "Name of the class.", lambda n: text(class_of(n)[0]))
     yield _string("ConditionName", "Name of the condition within its source.", lambda n: n.facts.info.name)
-    yield _node("BranchId", "Null: this is the condition's present state.", _branch)
+    yield _node("BranchId", "Null: this is the condition's present state.", branch)
     yield _flag("Retain", "True while the condition wants attention.", lambda n: n.state.retain)
     yield from _two_state(
         "EnabledState", "Enabled", "Disabled", lambda n: n.state.enabled, lambda n: n.state.enabled_ns
@@ -254,7 +181,7 @@ def _condition() -> Iterator[Field]:
 def _alarm() -> Iterator[Field]:
     """Part 9 §5.8.2."""
     yield from _two_state("ActiveState", "Active", "Inactive", lambda n: n.state.active, lambda n: n.state.active_ns)
-    yield _words("ActiveState.EffectiveDisplayName", "The state with the limit that was passed.", _active_text)
+    yield _words("ActiveState.EffectiveDisplayName", "The state with the limit that was passed.", active_text)
     yield _node(
         "InputNode",
         "The variable that the condition is judged by.",
@@ -282,13 +209,13 @@ def _alarm() -> Iterator[Field]:
         lambda n: n.state.suppressed or n.state.out_of_service or n.state.shelving is not Shelving.UNSHELVED,
     )
     shelved = _words(
-        "ShelvingState.CurrentState", "Unshelved or how it is shelved.", lambda n: text(_SHELVING[n.state.shelving][0])
+        "ShelvingState.CurrentState", "Unshelved or how it is shelved.", lambda n: text(SHELVING[n.state.shelving][0])
     )
     yield replace(shelved, type="FiniteStateVariableType")
     yield _node(
-        "ShelvingState.CurrentState.Id", "NodeId of the state.", lambda n: standard(_SHELVING[n.state.shelving][1])
+        "ShelvingState.CurrentState.Id", "NodeId of the state.", lambda n: standard(SHELVING[n.state.shelving][1])
     )
-    yield Field("ShelvingState.UnshelveTime", V.Double, "Duration", "Time until unshelved, in ms.", _unshelve_ms)
+    yield Field("ShelvingState.UnshelveTime", V.Double, "Duration", "Time until unshelved, in ms.", unshelve_ms)
     longest = "Longest time that the condition can be shelved for, in ms."
     yield Field("MaxTimeShelved", V.Double, "Duration", longest, lambda n: n.facts.max_shelving_s * 1e3)
     first = _flag(
@@ -304,9 +231,9 @@ def _alarm() -> Iterator[Field]:
 
 def _limit_or_normal() -> Iterator[Field]:
     """Part 9 §5.8.18 to §5.8.23."""
-    limit = replace(_words("LimitState.CurrentState", "The limit that was passed.", _limit_text), needs=is_limit)
+    limit = replace(_words("LimitState.CurrentState", "The limit that was passed.", limit_text), needs=is_limit)
     yield replace(limit, type="FiniteStateVariableType")
-    yield replace(_node("LimitState.CurrentState.Id", "NodeId of the state.", _limit_id), needs=is_limit)
+    yield replace(_node("LimitState.CurrentState.Id", "NodeId of the state.", limit_id), needs=is_limit)
     yield _limit("HighHighLimit", lambda info: info.high_high)
     yield _limit("HighLimit", lambda info: info.high)
     yield _limit("LowLimit", lambda info: info.low)
@@ -320,12 +247,12 @@ _OURS: dict[str, tuple[ua.VariantType, Get]] = {
     "ClusterIndex": (V.UInt16, lambda n: n.state.place.cluster),
     "PackIndex": (V.UInt16, lambda n: n.state.place.pack),
     "CellIndex": (V.UInt16, lambda n: n.state.place.cell),
-    "Value": (V.Double, lambda n: _number(n.state.value)),
-    "Limit": (V.Double, lambda n: _number(n.state.limit)),
+    "Value": (V.Double, lambda n: number(n.state.value)),
+    "Limit": (V.Double, lambda n: number(n.state.limit)),
     "FirstWitness": (V.Double, lambda n: n.state.witnesses[0] if n.state.witnesses else math.nan),
     "SecondWitness": (V.Double, lambda n: n.state.witnesses[1] if n.state.witnesses else math.nan),
     "Unit": (V.String, lambda n: n.facts.info.unit),
-    "ActiveDuration": (V.Double, _active_ms),
+    "ActiveDuration": (V.Double, active_ms),
     "FirstOut": (V.Boolean, lambda n: n.state.first_out),
     "Latched": (V.Boolean, lambda n: n.state.latched),
     "SuppressedBy": (V.String, lambda n: n.state.suppressed_by),

@@ -8,8 +8,9 @@ from asyncua import ua
 
 from opcua_bms.infomodel.plan import InstancePlan
 from opcua_bms.model.alarm import ConditionInfo, ConditionKind, ConditionState, Transition
-from opcua_bms.server.condition_fields import ALL_FIELDS, NOTHING, Facts, Field, Now, source_name
+from opcua_bms.server.condition_fields import ALL_FIELDS, Field
 from opcua_bms.server.condition_nodes import Arguments, condition_family
+from opcua_bms.server.condition_values import NOTHING, Facts, Now, source_name
 from opcua_bms.server.names import Names
 from opcua_bms.server.publisher import Publisher
 from opcua_bms.server.values import data_value, moment, text

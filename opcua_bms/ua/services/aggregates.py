@@ -8,29 +8,22 @@ data, and nothing after it counts as good.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import IntEnum
-from functools import cached_property
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from opcua_bms.ua.services.bounds import (
-    BAD,
-    BAD_NO_DATA,
+    I64,
+    U32,
     UNCERTAIN_DATA_SUB_NORMAL,
     Bools,
     Raw,
     interpolated,
     own_type,
 )
+from opcua_bms.ua.services.intervals import CALCULATED, INFO, MULTI_VALUE, PARTIAL, Intervals, Processed, Split, or_bits
 
-I64 = npt.NDArray[np.int64]
-U32 = npt.NDArray[np.uint32]
-F64 = npt.NDArray[np.float64]
-
-INFO, CALCULATED, PARTIAL, MULTI_VALUE = 0x0400, 0x01, 0x04, 0x10
 TICKS_PER_MS = 10_000
 
 
@@ -76,142 +69,29 @@ RESULTS = {
 """All others are Double."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Intervals:
-    """Intervals in time's order: interval i is from edges[i] to edges[i+1], int64 ticks.
-
-    Its own edge is the earlier one, or the later one where time flows backward. `cut` marks those that the end of
-    the request made shorter. Data exist from `first` to `last`.
-    """
-
-    edges: I64
-    cut: Bools
-    backward: bool
-    first: int
-    last: int
-
-    def __len__(self) -> int:
-        return len(self.cut)
-
-    @property
-    def stamps(self) -> I64:
-        """The times that results carry."""
-        return self.edges[1:] if self.backward else self.edges[:-1]
-
-    @property
-    def partial(self) -> Bools:
-        """Intervals that are not whole (§5.3.3.2)."""
-        return self.cut | (self.edges[:-1] < self.first) | (self.edges[1:] > self.last)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Processed:
-    """One value per interval, in time's order; without a value where the status is Bad.
-
-    values: of the variable's own type (Result.SOURCE), float64 or int32.
-    """
-
-    ticks: I64
-    values: npt.NDArray[Any]
-    status: U32
-
-
 def aggregate(which: Aggregate, raw: Raw, intervals: Intervals) -> Processed:
     """Calculate."""
-    return _HOW[which](_Split(raw, intervals))
+    return _HOW[which](Split(raw, intervals))
 
 
-class _Split:
-    """The samples of each interval: interval i has those from low[i] to high[i]."""
-
-    def __init__(self, raw: Raw, intervals: Intervals) -> None:
-        self.raw, self.intervals = raw, intervals
-        cuts = np.searchsorted(raw.ticks, intervals.edges, "right" if intervals.backward else "left")
-        self.low, self.high = cuts[:-1], cuts[1:]
-        self.inside = slice(int(cuts[0]), int(cuts[-1]))
-
-    @cached_property
-    def owner(self) -> I64:
-        """Of each sample inside: its interval."""
-        return np.repeat(np.arange(len(self.intervals)), self.high - self.low)
-
-    def count(self, what: Bools) -> I64:
-        """How many samples of each interval are so."""
-        total = np.concatenate([[0], np.cumsum(what[self.inside])])
-        start = self.inside.start
-        return np.asarray(total[self.high - start] - total[self.low - start], np.int64)
-
-    @cached_property
-    def good(self) -> I64:
-        """How many samples of each interval are good."""
-        return self.count(self.raw.good)
-
-    def reduce(self, how: np.ufunc, values: F64, empty: float) -> F64:
-        """A ufunc over the samples of each interval."""
-        out = np.full(len(self.intervals), empty)
-        some = self.high > self.low
-        if some.any():
-            out[some] = how.reduceat(values[: self.inside.stop], self.low[some])
-        return out
-
-    def done(
-        self, values: npt.NDArray[Any], status: npt.NDArray[Any], none: Bools, ticks: I64 | None = None
-    ) -> Processed:
-        """The result, BadNoData where there is `none`."""
-        status = np.where(none, BAD_NO_DATA, status).astype(np.uint32)
-        return Processed(self.intervals.stamps if ticks is None else ticks, values, status)
-
-    def bits(self, bits: int, partial: bool = True) -> npt.NDArray[np.int64]:
-        """InfoBits of each interval; the InfoType only where there is a bit."""
-        found = np.full(len(self.intervals), bits, np.int64)
-        if partial:
-            found |= np.where(self.intervals.partial, PARTIAL, 0)
-        return found | np.where(found != 0, INFO, 0)
-
-    def by_values(self) -> U32:
-        """The status by the shares of good and bad samples (§5.4.3.2)."""
-        raw = self.raw
-        rules = raw.rules
-        total, good = self.high - self.low, self.good
-        bad = total - good - (0 if rules.treat_uncertain_as_bad else self.count(raw.uncertain))
-        share = np.maximum(total, 1)
-        enough = (total == 0) | (good * 100 / share >= rules.percent_data_good)
-        too_bad = ~enough & (bad * 100 / share >= rules.percent_data_bad)
-        return np.where(enough, 0, np.where(too_bad, BAD, UNCERTAIN_DATA_SUB_NORMAL)).astype(np.uint32)
-
-    @property
-    def outside(self) -> Bools:
-        """Intervals before the first or after the last sample of all."""
-        i = self.intervals
-        if not len(self.raw):
-            return np.ones(len(i), bool)
-        if i.backward:
-            return (i.edges[1:] < i.first) | (i.edges[:-1] >= i.last)
-        return (i.edges[1:] <= i.first) | (i.edges[:-1] > i.last)
-
-
-def _or_bits(status: U32, bits: npt.NDArray[np.int64]) -> U32:
-    return np.where(status >= BAD, status, status | bits).astype(np.uint32)
-
-
-def _interpolative(split: _Split) -> Processed:
+def _interpolative(split: Split) -> Processed:
     found = interpolated(split.raw, split.intervals.stamps)
     return Processed(split.intervals.stamps, own_type(split.raw, found), found.status)
 
 
-def _average(split: _Split) -> Processed:
+def _average(split: Split) -> Processed:
     good, count = split.raw.good, split.good
     total = split.reduce(np.add, np.where(good, split.raw.numbers, 0.0), 0.0)
-    status = _or_bits(split.by_values(), split.bits(CALCULATED, partial=False))
+    status = or_bits(split.by_values(), split.bits(CALCULATED, partial=False))
     return split.done(total / np.maximum(count, 1), status, count == 0)
 
 
-def _count(split: _Split) -> Processed:
-    status = _or_bits(split.by_values(), split.bits(CALCULATED))
+def _count(split: Split) -> Processed:
+    status = or_bits(split.by_values(), split.bits(CALCULATED))
     return split.done(split.good.astype(np.int32), status, split.outside)
 
 
-def _deviation(split: _Split, sample: bool) -> Processed:
+def _deviation(split: Split, sample: bool) -> Processed:
     good, count = split.raw.good, split.good
     n = np.maximum(count, 1)
     mean = split.reduce(np.add, np.where(good, split.raw.numbers, 0.0), 0.0) / n
@@ -224,7 +104,7 @@ def _deviation(split: _Split, sample: bool) -> Processed:
     return split.done(values, status, count == 0)
 
 
-def _extreme(split: _Split, sign: float) -> tuple[I64, Bools, U32]:
+def _extreme(split: Split, sign: float) -> tuple[I64, Bools, U32]:
     """Index of the first sample with the highest value × sign, whether others have it too, and the status."""
     raw = split.raw
     signed = raw.numbers * sign
@@ -244,7 +124,7 @@ def _extreme(split: _Split, sign: float) -> tuple[I64, Bools, U32]:
     return index, several, np.where(doubt, UNCERTAIN_DATA_SUB_NORMAL, 0).astype(np.uint32)
 
 
-def _extremum(split: _Split, sign: float, actual_time: bool) -> Processed:
+def _extremum(split: Split, sign: float, actual_time: bool) -> Processed:
     index, several, status = _extreme(split, sign)
     bits = np.where(several, MULTI_VALUE, 0) | np.where(split.intervals.partial, PARTIAL, 0)
     if not len(split.raw):
@@ -257,14 +137,14 @@ def _extremum(split: _Split, sign: float, actual_time: bool) -> Processed:
     return split.done(split.raw.values[index], status, index < 0, ticks)
 
 
-def _range(split: _Split) -> Processed:
+def _range(split: Split) -> Processed:
     high, _, status = _extreme(split, 1.0)
     low, _, other = _extreme(split, -1.0)
     numbers = split.raw.numbers if len(split.raw) else np.zeros(1)
     return split.done(numbers[high] - numbers[low], status | other | split.bits(CALCULATED), high < 0)
 
 
-def _end_sample(split: _Split, latest: bool) -> Processed:
+def _end_sample(split: Split, latest: bool) -> Processed:
     """Start and End: the sample as it is, with its own time and status."""
     index = split.high - 1 if latest != split.intervals.backward else split.low
     none = split.high <= split.low
@@ -273,10 +153,10 @@ def _end_sample(split: _Split, latest: bool) -> Processed:
     index = np.where(none, 0, index)
     partial = np.where(split.intervals.partial, PARTIAL | INFO, 0)
     ticks = np.where(none, split.intervals.stamps, split.raw.ticks[index])
-    return split.done(split.raw.values[index], _or_bits(split.raw.status[index], partial), none, ticks)
+    return split.done(split.raw.values[index], or_bits(split.raw.status[index], partial), none, ticks)
 
 
-def _delta(split: _Split) -> Processed:
+def _delta(split: Split) -> Processed:
     raw = split.raw
     cuts = np.searchsorted(raw.at, np.stack([split.low, split.high]))
     none = cuts[1] <= cuts[0]
@@ -290,7 +170,7 @@ def _delta(split: _Split) -> Processed:
     return split.done(-values if split.intervals.backward else values, status, none)
 
 
-def _good_ticks(split: _Split) -> I64:
+def _good_ticks(split: Split) -> I64:
     """How long the last sample was good, in each interval."""
     raw, intervals = split.raw, split.intervals
     edges = intervals.edges
@@ -302,13 +182,13 @@ def _good_ticks(split: _Split) -> I64:
     return np.add.reduceat(np.where(good, np.diff(times), 0), np.searchsorted(times, edges[:-1]))
 
 
-def _good_time(split: _Split, percent: bool) -> Processed:
+def _good_time(split: Split, percent: bool) -> Processed:
     ticks = _good_ticks(split)
     values = ticks * 100.0 / np.diff(split.intervals.edges) if percent else ticks / TICKS_PER_MS
     return split.done(values, split.bits(CALCULATED).astype(np.uint32), split.outside)
 
 
-def _time_average(split: _Split) -> Processed:
+def _time_average(split: Split) -> Processed:
     raw, edges = split.raw, split.intervals.edges
     if not len(raw.at):
         return split.done(np.zeros(len(split.intervals)), np.zeros(len(split.intervals), np.uint32), split.low >= 0)
@@ -345,7 +225,7 @@ def _bools(found: Any) -> Bools:
     return np.asarray(found, bool)
 
 
-_HOW: dict[Aggregate, Callable[[_Split], Processed]] = {
+_HOW: dict[Aggregate, Callable[[Split], Processed]] = {
     Aggregate.INTERPOLATIVE: _interpolative,
     Aggregate.AVERAGE: _average,
     Aggregate.TIME_AVERAGE: _time_average,

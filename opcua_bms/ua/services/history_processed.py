@@ -11,10 +11,11 @@ import numpy as np
 from asyncua import ua
 from asyncua.ua.status_codes import StatusCodes
 
-from opcua_bms.ua.services.aggregates import RESULTS, Aggregate, Intervals, Processed, Result, aggregate
+from opcua_bms.ua.services.aggregates import RESULTS, Aggregate, Result, aggregate
 from opcua_bms.ua.services.bounds import INTERPOLATED, Raw, Rules, interpolated, own_type, simple
 from opcua_bms.ua.services.history_data import LAST_TICK, Run, to_ticks
 from opcua_bms.ua.services.history_provider import HistoryProvider, Series
+from opcua_bms.ua.services.intervals import Intervals, Processed
 
 C = StatusCodes
 TICKS_PER_MS = 10_000

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from opcua_bms.ua.services.aggregates import Aggregate, Intervals, Processed, aggregate
+from opcua_bms.ua.services.aggregates import Aggregate, aggregate
 from opcua_bms.ua.services.bounds import Raw, Rules
+from opcua_bms.ua.services.intervals import Intervals, Processed
 
 SECOND = 10_000_000
 NONE, GOOD, CALC, PART, INTERPOLATED = 0x809B0000, 0, 0x0401, 0x0404, 0x0402

@@ -8,8 +8,9 @@ from aggregate_reference import Reference, Sample
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opcua_bms.ua.services.aggregates import Aggregate, Intervals, aggregate
+from opcua_bms.ua.services.aggregates import Aggregate, aggregate
 from opcua_bms.ua.services.bounds import Raw, Rules
+from opcua_bms.ua.services.intervals import Intervals
 
 STATUS = st.sampled_from([0, 0, 0, 0, 0x00960000, 0x40000000, 0x408F0000, 0x80000000, 0x80310000])
 SAMPLES = st.lists(
