@@ -58,6 +58,8 @@ class Adversary:
     """registers of one read; more are refused with exception 3"""
     connections: int = 0
     requests: int = 0
+    asked: list[int] = field(default_factory=list)
+    """the unit of each request"""
     at_once: int = 0
     most_at_once: int = 0
     """requests that waited for their answers together"""
@@ -128,6 +130,7 @@ class Adversary:
                 tid, unit, pdu = int.from_bytes(buffer[:2], "big"), buffer[6], bytes(buffer[7:size])
             del buffer[:size]
             self.requests += 1
+            self.asked.append(unit)
             task = asyncio.create_task(self._answer(Request(self, tid, unit, pdu), line))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)

@@ -6,6 +6,7 @@ import asyncio
 import math
 import ssl
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from pymodbus.transport import CommParams, CommType
@@ -16,6 +17,7 @@ from opcua_bms.acquire.modbus_job import Job, Prepared, Rank
 from opcua_bms.acquire.modbus_link import Link
 from opcua_bms.acquire.settings import ConnectionSettings, DeviceSettings, SerialSettings, TlsSettings, Transport
 from opcua_bms.acquire.spread import SpreadDriver
+from opcua_bms.acquire.turns import Turns
 from opcua_bms.errors import ConfigurationError
 
 _NOTHING: Mapping[str, int] = {}
@@ -30,7 +32,7 @@ class ModbusLines:
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
-        self._links: dict[_Key, tuple[Link, int]] = {}
+        self._links: dict[_Key, _Line] = {}
 
     def driver(
         self, connection: ConnectionSettings, unit: int, timeout_s: float, budget_s: float = math.inf, number: int = 0
@@ -40,9 +42,9 @@ class ModbusLines:
         The wait for its turn is included.
         """
         key = (connection, number)
-        link, users = self._links.get(key) or (_link(connection, self._monotonic), 0)
-        self._links[key] = (link, users + 1)
-        return ModbusDriver(link, unit, timeout_s, budget_s, lambda: self._release(key))
+        line = self._links.setdefault(key, _Line(_link(connection, self._monotonic), Turns(self._monotonic)))
+        line.users.append(unit)
+        return ModbusDriver(line, unit, timeout_s, budget_s, lambda: self._release(key, unit))
 
     def for_device(self, settings: DeviceSettings, period_s: float) -> Driver:
         """The driver of a device that is scanned each `period_s`; its scan is given up after two periods."""
@@ -54,20 +56,33 @@ class ModbusLines:
         ]
         return drivers[0] if len(drivers) == 1 else SpreadDriver(drivers)
 
-    def _release(self, key: _Key) -> None:
-        link, users = self._links[key]
-        if users > 1:
-            self._links[key] = (link, users - 1)
-        else:
+    def _release(self, key: _Key, unit: int) -> None:
+        line = self._links[key]
+        line.users.remove(unit)
+        if not line.users:
             del self._links[key]
-            link.close()
+            line.link.close()
+
+
+@dataclass(slots=True)
+class _Line:
+    """A link, the turns of the silent units on it, and the unit of each of its drivers."""
+
+    link: Link
+    turns: Turns
+    users: list[int] = field(default_factory=list)
+
+    @property
+    def shared(self) -> bool:
+        """Several units need it."""
+        return len(set(self.users)) > 1
 
 
 class ModbusDriver:
     """One unit on a link (see `driver.Driver`)."""
 
-    def __init__(self, link: Link, unit: int, timeout_s: float, budget_s: float, release: Callable[[], None]) -> None:
-        self._link = link
+    def __init__(self, line: _Line, unit: int, timeout_s: float, budget_s: float, release: Callable[[], None]) -> None:
+        self._line, self._link = line, line.link
         self._unit = unit
         self._timeout_s = timeout_s
         self._budget_s = budget_s
@@ -107,7 +122,16 @@ class ModbusDriver:
             self._release = None
 
     async def perform(self, requests: Sequence[Prepared], words: U16, rank: Rank) -> Outcome:
-        """Run requests to their end: connect if need be, and go on after a fault of another unit on the line."""
+        """Run requests to their end; on a shared line a unit that was silent waits for its turn."""
+        if not self._line.shared:
+            return await self._perform(requests, words, rank)
+        async with self._line.turns.turn(self._unit):
+            outcome = await self._perform(requests, words, rank)
+            self._line.turns.judge(self._unit, outcome)
+        return outcome
+
+    async def _perform(self, requests: Sequence[Prepared], words: U16, rank: Rank) -> Outcome:
+        """Connect if need be, and go on after a fault of another unit on the line."""
         job = Job(self._unit, requests, words, self._timeout_s, rank)
         try:
             async with asyncio.timeout(None if math.isinf(self._budget_s) else self._budget_s):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
 import time
 from collections.abc import Awaitable
 
@@ -82,6 +84,41 @@ async def test_blocks_are_spread_over_several_connections() -> None:
     assert (await driver.read("holding", 50, 1)).tolist() == [9]
     await driver.close()
     assert not driver.connected
+    await device.stop()
+
+
+async def test_silent_units_take_turns_on_a_line_that_others_need() -> None:
+    """Four of five units unplugged would be waited for all day long, and the fifth would be missed with them."""
+    device = Adversary({1: TABLES})
+    await device.listen()
+    lines = ModbusLines(time.monotonic)
+    connection = ConnectionSettings("127.0.0.1", device.port, connect_timeout_s=20.0)
+    drivers = {unit: lines.driver(connection, unit, 20.0 if unit == 1 else 0.05, 60.0) for unit in range(1, 6)}
+
+    async def keep_asking(unit: int) -> None:
+        while True:
+            with contextlib.suppress(Timeout):
+                await drivers[unit].read("input", 7, 1)
+
+    silent = [asyncio.create_task(keep_asking(unit)) for unit in range(2, 6)]
+    async with asyncio.timeout(60):
+        while len(device.asked) < 200 or min(device.asked.count(unit) for unit in drivers) < 4:
+            assert (await drivers[1].read("input", 7, 1)).tolist() == [7]
+        known = max(device.asked.index(unit) for unit in drivers) + 1
+        later = device.asked[known:]
+        assert not any(a > 1 and b > 1 for a, b in itertools.pairwise(later)), "the fifth is asked in between"
+        turns = [unit for unit in later if unit > 1]
+        assert all(len(set(turns[k : k + 4])) == 4 for k in range(len(turns) - 3)), "each in its turn"
+        device.tables = dict.fromkeys(range(1, 6), TABLES)
+        for unit in range(2, 6):
+            before = device.asked.count(unit)
+            while device.asked.count(unit) < before + 10:  # noqa: ASYNC110 # the device counts, and tells nobody
+                await asyncio.sleep(0.01)
+    for task in silent:
+        task.cancel()
+    await asyncio.gather(*silent, return_exceptions=True)
+    for driver in drivers.values():
+        await driver.close()
     await device.stop()
 
 
