@@ -5,13 +5,13 @@ from __future__ import annotations
 import base64
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import httpx
 import numpy as np
 import orjson
 from alarm_plant import LABELS, Plant
+from still_clock import StillClock
 
 from opcua_bms.journal import MemoryJournal
 from opcua_bms.model.alarm import Operation, Result, Transition
@@ -136,19 +136,6 @@ class Page:
         return np.where(raw == NONE, np.nan, raw / TEMPERATURE_STEPS + TEMPERATURE_ZERO)
 
 
-@dataclass
-class FakeClock:
-    """Stands still until told."""
-
-    now_s: float = 1000.0
-
-    def monotonic(self) -> float:
-        return self.now_s
-
-    def utc_ns(self) -> int:
-        return 1_700_000_000_000_000_000 + round(self.now_s * 1e9)
-
-
 class FakeLogins:
     """ops may answer alarms, eve may look; each has the password `right-NAME`. Three wrong ones make one wait."""
 
@@ -237,7 +224,7 @@ class Web:
         self.plant = plant or Plant()
         self.site = site_of(self.plant)
         self.hub = Hub(Encoder(self.site), lambda: FACTS)
-        self.clock, self.logins = FakeClock(), FakeLogins()
+        self.clock, self.logins = StillClock(), FakeLogins()
         self.history: FakeHistory | None = None
         self.journal: Journal | None = MemoryJournal()
         self._encrypted, self._address = encrypted, address

@@ -12,7 +12,8 @@ import pytest
 import pytest_asyncio
 from bms_plant import RAGGED, plant
 from certificate_forge import forge
-from web_rig import FakeClock, FakeHistory
+from still_clock import StillClock
+from web_rig import FakeHistory
 
 from opcua_bms.config.models import OpcUa
 from opcua_bms.model.history import Samples
@@ -45,7 +46,7 @@ class Status:
         self.journal = WELL
         nothing = Samples(np.zeros(0, np.int64), np.zeros((0, 1)), np.zeros((0, 1), np.uint8))
         self.history = FakeHistory(0, nothing)
-        self.clock = FakeClock()
+        self.clock = StillClock()
         self.looks = ProgramStatus(server, lambda: self.journal, self.history, stores, disk, self.clock)
 
     async def findings(self) -> dict[str, Finding]:

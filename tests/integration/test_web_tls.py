@@ -14,7 +14,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from web_rig import FakeAround, FakeClock, FakeLogins, Web, site_of
+from still_clock import StillClock
+from web_rig import FakeAround, FakeLogins, Web, site_of
 
 from opcua_bms.errors import ConfigurationError
 from opcua_bms.web.front import WebFront
@@ -47,7 +48,7 @@ def page(tls: TlsFiles) -> WebFront:
     web = Web()
     web.publish()
     out = WebFront(
-        site_of(web.plant), listen("127.0.0.1", 0), FakeClock(), web, FakeLogins(), FakeAround(), None,
+        site_of(web.plant), listen("127.0.0.1", 0), StillClock(), web, FakeLogins(), FakeAround(), None,
         names={"localhost"}, tls=tls,
     )  # fmt: skip
     assert web.hub.snapshot is not None

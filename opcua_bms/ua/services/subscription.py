@@ -165,16 +165,18 @@ class Subscriptions(ItemServices, SubscriptionService):
         """A session's subscriptions."""
         return list(self._by_session.get(session_id, {}).values())
 
-    def _revise(self, interval_ms: float, lifetime: int, keep_alive: int, most: int, priority: int) -> Parameters:
-        limits = self._iserver.limits
+    def _revise(self, asked: Any) -> Parameters:
+        """What CreateSubscription and ModifySubscription ask for, within the limits."""
+        limits, interval_ms = self._iserver.limits, asked.RequestedPublishingInterval
         if math.isnan(interval_ms):
             raise ServiceError(StatusCodes.BadInvalidArgument)
         least = max(limits.publishing_interval_min_ms, CROWD_MS * len(self.subscriptions))
         interval = min(max(interval_ms, least), limits.publishing_interval_max_ms)
         cycles = max(3, int(limits.subscription_lifetime_max_ms // interval))
-        keep = min(keep_alive or 10, limits.keep_alive_count_max, cycles // 3)
-        life = min(max(lifetime, 3 * keep), max(limits.lifetime_count_max, 3 * keep), cycles)
-        return Parameters(interval, life, keep, min(most or MAX_NOTIFICATIONS, MAX_NOTIFICATIONS), priority)
+        keep = min(asked.RequestedMaxKeepAliveCount or 10, limits.keep_alive_count_max, cycles // 3)
+        life = min(max(asked.RequestedLifetimeCount, 3 * keep), max(limits.lifetime_count_max, 3 * keep), cycles)
+        most = min(asked.MaxNotificationsPerPublish or MAX_NOTIFICATIONS, MAX_NOTIFICATIONS)
+        return Parameters(interval, life, keep, most, asked.Priority)
 
     def open(self, session: SubscribingSession, params: Any, queue: PublishQueue) -> ua.CreateSubscriptionResult:
         """CreateSubscription (Part 4 §5.14.2)."""
@@ -184,13 +186,7 @@ class Subscriptions(ItemServices, SubscriptionService):
             or len(self.of_session(session.session_id)) >= limits.subscriptions_per_session
         ):
             raise ServiceError(StatusCodes.BadTooManySubscriptions)
-        revised = self._revise(
-            params.RequestedPublishingInterval,
-            params.RequestedLifetimeCount,
-            params.RequestedMaxKeepAliveCount,
-            params.MaxNotificationsPerPublish,
-            params.Priority,
-        )
+        revised = self._revise(params)
         self._sub_id_counter += 1
         ident = self._sub_id_counter
         made = Subscription(
@@ -204,13 +200,7 @@ class Subscriptions(ItemServices, SubscriptionService):
     def change(self, session: SubscribingSession, params: Any) -> ua.ModifySubscriptionResult:
         """ModifySubscription (Part 4 §5.14.3)."""
         subscription = self.need(session, params.SubscriptionId)
-        revised = self._revise(
-            params.RequestedPublishingInterval,
-            params.RequestedLifetimeCount,
-            params.RequestedMaxKeepAliveCount,
-            params.MaxNotificationsPerPublish,
-            params.Priority,
-        )
+        revised = self._revise(params)
         subscription.modified(revised)
         return ua.ModifySubscriptionResult(revised.interval_ms, revised.lifetime_count, revised.keep_alive_count)
 

@@ -5,23 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from still_clock import StillClock
 
 from opcua_bms.runtime.web_logins import DemoLogin, FileLogins
 from opcua_bms.ua.security.roles import Role
 from opcua_bms.ua.security.users import UserDatabase
 from opcua_bms.web.needs import Person, Refused
-
-
-class Clock:
-    """Stands still until told."""
-
-    now_s = 100.0
-
-    def monotonic(self) -> float:
-        return self.now_s
-
-    def utc_ns(self) -> int:
-        return 0
 
 
 @pytest.mark.parametrize(
@@ -38,7 +27,7 @@ async def test_roles_decide_who_answers_alarms(tmp_path: Path, role: Role, opera
     """The same rule as for the condition methods over OPC UA."""
     users = UserDatabase(tmp_path / "users.json")
     users.add("kim", "a-long-password", [role])
-    logins = FileLogins(users, Clock())
+    logins = FileLogins(users, StillClock())
     assert await logins.login("kim", "a-long-password", "::1") == Person("kim", (role.label,), operates)
 
 
@@ -46,7 +35,7 @@ async def test_the_file_is_asked_again(tmp_path: Path) -> None:
     """Who is removed or demoted loses the page too, without a restart."""
     users = UserDatabase(tmp_path / "users.json")
     users.add("kim", "a-long-password", [Role.OPERATOR])
-    logins = FileLogins(users, Clock())
+    logins = FileLogins(users, StillClock())
     other = UserDatabase(tmp_path / "users.json")
     other.set_roles("kim", [Role.OBSERVER])
     person = await logins.person("kim")
@@ -59,7 +48,7 @@ async def test_the_file_is_asked_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["file", "demo"])
 async def test_guessing_waits_per_user_and_address(tmp_path: Path, kind: str) -> None:
     """Three wrong ones cost nothing, the next ones wait; another address is not held up, and the wait ends."""
-    clock = Clock()
+    clock = StillClock()
     users = UserDatabase(tmp_path / "users.json")
     users.add("operator", "a-long-password", [Role.OPERATOR])
     demo = DemoLogin(clock)
@@ -79,4 +68,4 @@ async def test_guessing_waits_per_user_and_address(tmp_path: Path, kind: str) ->
 
 def test_every_demo_has_another_password() -> None:
     """A known password in a demo is a known password wherever somebody keeps the demo running."""
-    assert len({DemoLogin(Clock()).password for _ in range(10)}) == 10
+    assert len({DemoLogin(StillClock()).password for _ in range(10)}) == 10

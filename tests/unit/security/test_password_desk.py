@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from still_clock import StillClock
 
 from opcua_bms.ua.security.desk import PasswordDesk
 from opcua_bms.ua.security.roles import Role
@@ -15,22 +16,10 @@ from opcua_bms.ua.security.users import UserDatabase, UserRecord
 PASSWORD = "a-long-password"  # noqa: S105 - of the user of this test
 
 
-class Clock:
-    """Moves by itself when a password is looked at."""
-
-    now_s = 100.0
-
-    def monotonic(self) -> float:
-        return self.now_s
-
-    def utc_ns(self) -> int:
-        return 0
-
-
 class Counted(UserDatabase):
     """The user file; looks at passwords are counted and take time on the clock."""
 
-    def __init__(self, path: Path, clock: Clock) -> None:
+    def __init__(self, path: Path, clock: StillClock) -> None:
         super().__init__(path)
         self.looks = 0
         self.together = 0
@@ -49,12 +38,12 @@ class Counted(UserDatabase):
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock() -> StillClock:
+    return StillClock()
 
 
 @pytest.fixture
-def users(tmp_path: Path, clock: Clock) -> Counted:
+def users(tmp_path: Path, clock: StillClock) -> Counted:
     made = Counted(tmp_path / "users.json", clock)
     made.add("kim", PASSWORD, [Role.OPERATOR])
     made.add("paul", None, [Role.OPERATOR])
@@ -62,7 +51,7 @@ def users(tmp_path: Path, clock: Clock) -> Counted:
 
 
 @pytest.mark.parametrize("name", ["kim", "nobody", "paul"])
-async def test_guesses_at_once_are_guesses_one_by_one(users: Counted, clock: Clock, name: str) -> None:
+async def test_guesses_at_once_are_guesses_one_by_one(users: Counted, clock: StillClock, name: str) -> None:
     """Twenty requests at the same moment: three are looked at, all others wait; the same for names that do not exist.
 
     A desk that asked the throttle before the queue would look at all twenty; one that answered unknown names at once,
@@ -76,7 +65,7 @@ async def test_guesses_at_once_are_guesses_one_by_one(users: Counted, clock: Clo
     assert users.together == 0
 
 
-async def test_unknown_names_take_as_long_as_known_ones(users: Counted, clock: Clock) -> None:
+async def test_unknown_names_take_as_long_as_known_ones(users: Counted, clock: StillClock) -> None:
     """The time of an answer must not tell whether a name exists: an unknown one takes as long as a real look."""
     desk = PasswordDesk(users, clock, refusal_s=0.0)
     assert isinstance(await desk.look("kim", PASSWORD, "192.0.2.1"), UserRecord)
@@ -88,13 +77,13 @@ async def test_unknown_names_take_as_long_as_known_ones(users: Counted, clock: C
     assert loop.time() - began >= 0.09
 
 
-async def test_another_address_is_not_held_up(users: Counted, clock: Clock) -> None:
+async def test_another_address_is_not_held_up(users: Counted, clock: StillClock) -> None:
     """A guesser must not lock the operator out."""
     desk = PasswordDesk(users, clock, refusal_s=0.0)
     await asyncio.gather(*(desk.look("kim", "guess", "192.0.2.1") for _ in range(20)))
     assert isinstance(await desk.look("kim", PASSWORD, "192.0.2.2"), UserRecord)
 
 
-async def test_without_users_nobody_enters(clock: Clock) -> None:
+async def test_without_users_nobody_enters(clock: StillClock) -> None:
     """A server without a user file has nobody with a password."""
     assert await PasswordDesk(None, clock, refusal_s=0.0).look("kim", PASSWORD, "192.0.2.1") == 0.0

@@ -12,6 +12,7 @@ from asyncua.crypto.permission_rules import User, UserRole
 from certificate_forge import forge
 from hypothesis import given
 from hypothesis import strategies as st
+from still_clock import StillClock
 
 from opcua_bms.errors import ConfigurationError, UsageError
 from opcua_bms.ua.security.incidents import Incidents
@@ -204,21 +205,9 @@ def test_same_person() -> None:
     assert not person().same_person(User())
 
 
-class Clock:
-    """A clock that a test moves."""
-
-    now = 0.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def utc_ns(self) -> int:
-        return int(self.now * 1e9)
-
-
 def test_incidents_are_counted_always_and_told_rarely(caplog: pytest.LogCaptureFixture) -> None:
     """A flood fills no log; what was held back is said with the next line; a stranger's text is one line."""
-    clock = Clock()
+    clock = StillClock()
     incidents = Incidents(clock)
     with caplog.at_level(logging.WARNING):
         for number in range(1000):
@@ -229,7 +218,7 @@ def test_incidents_are_counted_always_and_told_rarely(caplog: pytest.LogCaptureF
     assert [vars(r)["address"] for r in caplog.records] == ["192.0.2.1", "192.0.2.2"]
     assert all(str(vars(r).get("detail", "")).isprintable() for r in caplog.records)
     assert incidents.counters == {"illegal_frame": 1001, "certificate_rejected": 50}
-    clock.now = 61.0
+    clock.now_s += 61.0
     with caplog.at_level(logging.WARNING):
         incidents.report("illegal_frame", "192.0.2.1")
     assert vars(caplog.records[-1])["suppressed"] == 1049
@@ -237,7 +226,7 @@ def test_incidents_are_counted_always_and_told_rarely(caplog: pytest.LogCaptureF
 
 def test_what_happens_to_ourselves_is_told_beside_a_flood(caplog: pytest.LogCaptureFixture) -> None:
     """That a user was removed, or the certificate expires, is no line of the address that floods."""
-    incidents = Incidents(Clock())
+    incidents = Incidents(StillClock())
     with caplog.at_level(logging.WARNING):
         for _ in range(100):
             incidents.report("illegal_frame", "192.0.2.1")
