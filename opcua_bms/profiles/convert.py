@@ -54,7 +54,7 @@ class Form:
         return cls(
             point.type,
             point.word_order or profile.word_order,
-            point.byte_order or profile.byte_order,
+            "big" if point.type == "bool" else point.byte_order or profile.byte_order,  # a coil has no bytes to swap
             tuple((p.at, p.factor) for p in point.parts),
             tuple(s & width for s in point.sentinels),
             (point.field.first, point.field.width) if point.field else None,

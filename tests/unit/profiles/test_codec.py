@@ -81,6 +81,26 @@ def test_every_type_and_order_there_and_back(drawn: tuple[str, float, str, str, 
         assert plan.codec.encode(values, np.zeros(0, np.uint64)).tolist() == words
 
 
+@given(readings(), st.data())
+@settings(max_examples=150, deadline=None)
+def test_every_sentinel_there_and_back(drawn: tuple[str, float, str, str, int, int], data: st.DataObject) -> None:
+    """A mark that one order of words hides is a reading of a sensor that is not there."""
+    kind, _, word_order, byte_order, divide_by, offset = drawn
+    size = struct.calcsize(STRUCT[kind])
+    mark = data.draw(st.integers(0, (1 << 8 * size) - 1))
+    (raw,) = struct.unpack(">" + STRUCT[kind], mark.to_bytes(size, "big"))
+    signed = mark - (1 << 8 * size) if data.draw(st.booleans()) and mark >> (8 * size - 1) else mark
+    keys = f'type = "{kind}"\ndivide_by = {divide_by}\noffset = {offset}\nsentinels = [{signed}]'
+    plan = volts(keys, f'word_order = "{word_order}"\nbyte_order = "{byte_order}"')
+    nothing = np.full(plan.codec.slots.max() + 1, np.nan)
+    words = plan.codec.encode(nothing, np.zeros(0, np.uint64)).tolist()
+    if not math.isnan(raw):  # of the many patterns of NaN not all survive a float
+        assert words == wire(kind, raw, word_order, byte_order)
+    value, quality = one(plan, words)
+    assert math.isnan(value)
+    assert quality == Quality.SENSOR_FAILURE
+
+
 @pytest.mark.parametrize(
     ("keys", "words", "value"),
     [
