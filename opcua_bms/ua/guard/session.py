@@ -17,7 +17,7 @@ from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.status_codes import StatusCodes
 
 from opcua_bms.ua.guard.condition_audit import called_object, condition_call
-from opcua_bms.ua.security.audit import AuditKind
+from opcua_bms.ua.security.audit import AuditKind, bounded
 from opcua_bms.ua.security.roles import RemoteUser
 from opcua_bms.ua.session import Session
 
@@ -124,7 +124,7 @@ class GuardedSession(Session):
             code,
             source=called_object(self.iserver.aspace, request.ObjectId),
             MethodId=request.MethodId,
-            InputArguments=ua.Variant(arguments, ua.VariantType.Variant, is_array=True),
+            InputArguments=ua.Variant([bounded(a) for a in arguments], ua.VariantType.Variant, is_array=True),
             **fields,
         )
 

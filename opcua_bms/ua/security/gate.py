@@ -19,7 +19,7 @@ from opcua_bms.errors import OpcuaBmsError
 from opcua_bms.ua.guard.channel import Pool
 from opcua_bms.ua.guard.limits import GuardLimits
 from opcua_bms.ua.guard.memory import MemoryRelief
-from opcua_bms.ua.security.audit import AuditKind, AuditRecord, AuditTrail
+from opcua_bms.ua.security.audit import AuditKind, AuditRecord, AuditTrail, bounded
 from opcua_bms.ua.security.certificates import CertificateRequest, der, thumbprint
 from opcua_bms.ua.security.hints import certificate_hint
 from opcua_bms.ua.security.identity import Authenticator
@@ -65,6 +65,7 @@ class Gate:
     def __post_init__(self) -> None:
         self.incidents = Incidents(self.clock)
         self.trail = AuditTrail(self.clock, self.audit_path)
+        self.trail.trouble = lambda event, reason: self.incidents.notice(event, reason=reason)
         self.rules: AccessRules = self.settings.access_rules()
         self.authenticator = Authenticator(self.settings, self.clock, self.incidents, self.users, self.user_store)
         self.memory = MemoryRelief()
@@ -173,11 +174,11 @@ class Gate:
         source: Any = None,
         **fields: Any,
     ) -> None:
-        """Record one action."""
+        """Record one action; of values that are too long, how long they were."""
         trail = self.trail
-        trail.record(
-            AuditRecord(kind, trail.now_ns(), code, user, address, session, application, entry_id, source, fields)
-        )
+        told = {name: value if name == "Certificate" else bounded(value) for name, value in fields.items()}
+        who = (user, address, session, bounded(application), bounded(entry_id))
+        trail.record(AuditRecord(kind, trail.now_ns(), code, *who, bounded(source), told))
 
 
 def stores(root: Path) -> tuple[PkiStore, PkiStore, UserDatabase]:

@@ -81,7 +81,7 @@ def test_nesting() -> None:
     ],
 )
 def test_what_takes_long_to_decode_counts_more(vtype: int, element: bytes, most: int) -> None:
-    """Fifty thousand ExtensionObjects in one message of 1.2 MB held the event loop for a second, DataValues for half."""
+    """Fifty thousand ExtensionObjects in one message of 1.2 MB held the loop for a second, DataValues for half."""
 
     def array(count: int) -> bytes:
         return bytes([0x80 | vtype]) + struct.pack("<i", count) + element * count
