@@ -1,20 +1,19 @@
-"""Whose request is worked on next: one slice per turn of the event loop, to whoever has cost least of late.
+"""Whose request is worked on next: one slice per turn of the event loop, to whoever has cost least or waited longest.
 
 A request runs until its first await, or pauses by itself after SLICE_S (`Account.pause`); while others wait, every
 turn of the loop starts one slice only. So sockets and timers are looked at between any two slices, and a client that
 asks for little waits for one slice of somebody else's, however many ask for much.
 
-Clients that have each cost less than half of their share of a full loop are alike and served as they come: else a
-crowd of newcomers, who have cost nothing yet, would go before everybody who is at work. And who waits gains on those
-who come later: nobody waits for ever.
+Every other slice goes to whoever has waited longest: a crowd of newcomers, who have cost nothing yet, would else go
+before everybody who is at work, and who has cost much might wait for ever.
 """
 
 from __future__ import annotations
 
 import asyncio
 import heapq
-import math
 import time
+from collections import deque
 from collections.abc import Coroutine, Generator
 from contextvars import ContextVar
 from types import coroutine
@@ -28,10 +27,6 @@ MOST_LONG = 3
 LONG_WAIT_S = 10.0
 """a client whose long request does not get its turn in this time is told so: it may be gone, and nobody could tell"""
 _HALF_LIFE_S = 2.0
-_LIGHT_S = 0.5 * _HALF_LIFE_S / math.log(2)
-"""half of what a client has cost of late that had the loop for itself all the time"""
-_GAIN = 0.04
-"""seconds of cost that a second of waiting makes up for"""
 _S_PER_BYTE = 1e-6
 """what a byte of a request is taken to cost before it is known"""
 
@@ -44,10 +39,9 @@ class Turns:
     """The queue of one server; lives on one event loop."""
 
     def __init__(self) -> None:
-        self._waiting: list[_Waiting] = []
-        self._long_waiting: list[_Waiting] = []
+        self._waiting = _Queue()
+        self._long_waiting = _Queue()
         self._long = 0
-        self._number = 0
         self._spent = 0.0
         self._awake = False
 
@@ -65,7 +59,7 @@ class Turns:
         """Until it is the turn of a request that costs `cost` seconds."""
         if self.free:
             return
-        future = self._enter(self._waiting, cost)
+        future = self._waiting.enter(cost)
         self._wake()
         await future
 
@@ -74,7 +68,7 @@ class Turns:
         if self._long < MOST_LONG:
             self._long += 1
             return
-        future = self._enter(self._long_waiting, cost)
+        future = self._long_waiting.enter(cost)
         try:
             async with asyncio.timeout(LONG_WAIT_S):
                 await future
@@ -85,15 +79,8 @@ class Turns:
 
     def end_long(self) -> None:
         """A long request has ended: the next may begin."""
-        if not _let_in(self._long_waiting):
+        if not self._long_waiting.let_in():
             self._long -= 1
-
-    def _enter(self, queue: list[_Waiting], cost: float) -> asyncio.Future[None]:
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._number += 1
-        rank = max(cost, _LIGHT_S / (len(queue) + 1)) + _GAIN * time.monotonic()
-        heapq.heappush(queue, (rank, self._number, future))
-        return future
 
     def _wake(self) -> None:
         if not self._awake:
@@ -104,22 +91,49 @@ class Turns:
         """A new turn of the loop: start one that waits."""
         self._awake = False
         self._spent = 0.0
-        _let_in(self._waiting)
+        self._waiting.let_in()
         if self._waiting:
             self._wake()
 
 
-_Waiting = tuple[float, int, asyncio.Future[None]]
+class _Queue:
+    """Who waits; in turn the cheapest and the one that came first is let in. Who is gone is passed over."""
 
+    def __init__(self) -> None:
+        self._came: deque[asyncio.Future[None]] = deque()
+        self._cheap: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._number = 0
+        self._by_cost = False
 
-def _let_in(queue: list[_Waiting]) -> bool:
-    """The first by rank of those that wait, if any; whose connection is gone is passed over."""
-    while queue:
-        _, _, future = heapq.heappop(queue)
-        if not future.done():
-            future.set_result(None)
-            return True
-    return False
+    def __bool__(self) -> bool:
+        while self._came and self._came[0].done():
+            self._came.popleft()
+        return bool(self._came)
+
+    def enter(self, cost: float) -> asyncio.Future[None]:
+        """The future that is done when it is the turn of this one, which costs `cost` seconds."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if len(self._cheap) > 2 * len(self._came) + 64:  # most have been let in because they came first
+            self._cheap = [waiting for waiting in self._cheap if not waiting[2].done()]
+            heapq.heapify(self._cheap)
+        self._number += 1
+        self._came.append(future)
+        heapq.heappush(self._cheap, (cost, self._number, future))
+        return future
+
+    def let_in(self) -> bool:
+        """Whether there was somebody to let in."""
+        if not self:
+            self._cheap.clear()
+            return False
+        self._by_cost = not self._by_cost
+        future = self._came[0]
+        while self._by_cost:
+            _, _, future = heapq.heappop(self._cheap)
+            if not future.done():
+                break
+        future.set_result(None)
+        return True
 
 
 class Account:
