@@ -201,10 +201,6 @@ class Profile(Strict):
     heartbeat: Heartbeat = Heartbeat()
     point: Annotated[list[Point], Field(min_length=1)]
 
-    def by_name(self, name: str) -> Point:
-        """The point of that name; KeyError if there is none."""
-        return {point.name: point for point in self.point}[name]
-
     def wire_address(self, point: Point) -> int:
         """Zero-based address, as on the wire."""
         return point.address - self.address_base
@@ -235,10 +231,6 @@ class Profile(Strict):
     def bits_per_cluster(self) -> dict[str, str]:
         """Words with a bit per cluster: {column: what it asserts}."""
         return {p.target: p.bit_per_cluster for p in self.point if p.bit_per_cluster is not None}
-
-    def value_labels(self) -> dict[str, dict[int, str]]:
-        """Labels of enumeration values: {column: {value: label}}."""
-        return {p.target: dict(sorted(p.values.items())) for p in self.point if p.values}
 
 
 def json_schema() -> dict[str, object]:

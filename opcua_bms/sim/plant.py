@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from opcua_bms.errors import UsageError
-from opcua_bms.model.topology import ClusterShape, PackShape, StackShape, Topology
+from opcua_bms.model.topology import Topology
 
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
@@ -65,12 +65,6 @@ class PlantParameters:
     cell_j_per_k: float = 1000.0
     cell_w_per_k: float = 0.08
     """heat capacity and cooling of one cell with its share of the pack"""
-
-
-def default_topology(clusters: int = 20, packs: int = 25, cells: int = 40, sensors: int = 20) -> Topology:
-    """One stack of equal clusters, 4 cells in parallel: the design load of the product."""
-    cluster = ClusterShape((PackShape(cells, sensors),) * packs, series=packs * cells // 4, parallel=4)
-    return Topology((StackShape((cluster,) * clusters),))
 
 
 def _spread(rng: np.random.Generator, n: int) -> F64:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from equal_clusters import equal_clusters
 from pymodbus.client import AsyncModbusTcpClient
 
 from opcua_bms.errors import AddressInUseError, UnreachableError, UsageError
@@ -20,11 +21,10 @@ from opcua_bms.model.quality import Quality
 from opcua_bms.model.topology import Topology
 from opcua_bms.profiles import DevicePlan, Placement, bind
 from opcua_bms.sim import control
-from opcua_bms.sim.plant import default_topology
 from opcua_bms.sim.simulator import DeviceAddress, Simulator, SimulatorSettings, shipped
 
 pytestmark = pytest.mark.integration
-SMALL = default_topology(clusters=3, packs=2, cells=8, sensors=4)
+SMALL = equal_clusters(clusters=3, packs=2, cells=8, sensors=4)
 READ_CELLS = struct.pack(">BHH", 4, 1000, 4)
 
 

@@ -42,7 +42,6 @@ class Channel(SecureConnection):
         """the client's certificates on a secure channel, leaf first; validated by the processor"""
         self.largest_message = guard.stranger_message
         self.most_chunks = 1
-        self.unfinished_since: float | None = None
         self._pool = pool
         self._own = own_certificate
         self._uri: str | None = None

@@ -20,7 +20,6 @@ from opcua_bms.ua.space.index_range import parse_index_range, select_range
 
 MAX_SELECT_CLAUSES = 200
 _BASE_EVENT = standard(ObjectIds.BaseEventType)
-_CONDITION = standard(ObjectIds.ConditionType)
 
 Select = Callable[[Event], bytes]
 

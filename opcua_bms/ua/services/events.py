@@ -40,7 +40,6 @@ class EventService:
         self._by_node: dict[ua.NodeId, dict[tuple[int, int], _Seat]] = {}
         self._by_subscription: dict[int, dict[int, _Seat]] = {}
         self._notifiers: dict[ua.NodeId, tuple[ua.NodeId, ...]] = {}
-        self.emitted = 0
 
     def attach(self, subscription: int, item: EventItem, poke: Callable[[int], None]) -> None:
         """Register an item; `poke(item id)` is called when it has something to send."""
@@ -60,7 +59,6 @@ class EventService:
         reaches every event item there, whatever its node and where clause (RefreshStart and RefreshEnd). Never
         raises because of a subscriber.
         """
-        self.emitted += 1
         for seat in list(self._seats(event, only, bypass_filter)):
             try:
                 if seat.item.offer(event, bypass_filter):
@@ -94,10 +92,6 @@ class EventService:
                 self._notifiers.clear()
             known = self._notifiers[source] = self._climb(source)
         return known
-
-    def forget_hierarchy(self) -> None:
-        """Look notifiers up anew: call it after HasNotifier or HasEventSource references changed."""
-        self._notifiers.clear()
 
     def _climb(self, source: ua.NodeId) -> tuple[ua.NodeId, ...]:
         found: dict[ua.NodeId, None] = {}

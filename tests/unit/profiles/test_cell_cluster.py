@@ -82,7 +82,8 @@ def test_the_document_names_the_bits_of_the_profile() -> None:
     for position, column in enumerate(("cluster.status_word", "cluster.alarm_word", "cluster.fault_word"), 1):
         documented = {int(row[0]): row[position] for row in rows if position < len(row) and row[position]}
         assert documented == labels[column]
-    contactor = ", ".join(f"{k} {v}" for k, v in shipped("cell-cluster").by_name("contactor_state").values.items())
+    (states,) = (point.values for point in shipped("cell-cluster").point if point.name == "contactor_state")
+    contactor = ", ".join(f"{number} {state}" for number, state in states.items())
     assert f"**`contactor_state`**: {contactor}." in DOCUMENT
 
 

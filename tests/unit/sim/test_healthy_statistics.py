@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+from equal_clusters import equal_clusters
 
 from opcua_bms.model.image import Image, ScanInfo
 from opcua_bms.model.quality import Quality
 from opcua_bms.reduce import Reducer
-from opcua_bms.sim.plant import Mode, default_topology
+from opcua_bms.sim.plant import Mode
 from opcua_bms.sim.simulator import Simulator, SimulatorSettings
 
 GIVEN = ("cell.voltage", "sensor.temperature", "cluster.contactor_state", "cluster.state_of_charge")
@@ -22,7 +23,7 @@ COUNTS = (
 
 async def test_nothing_is_found_where_nothing_is_wrong() -> None:
     """A finding that comes with every steep end of the charge curve is one that nobody looks at any more."""
-    topology = default_topology(clusters=2)
+    topology = equal_clusters(clusters=2)
     sim = Simulator(topology, SimulatorSettings(control=False, master=False, seed=2))
     bound = np.zeros(sim.layout.size, bool)
     for name in GIVEN:

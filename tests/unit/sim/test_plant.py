@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from equal_clusters import equal_clusters
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -11,7 +12,7 @@ from opcua_bms.errors import UsageError
 from opcua_bms.model.layout import Layout
 from opcua_bms.model.topology import ClusterShape, PackShape, StackShape, Topology
 from opcua_bms.sim.faults import FaultBoard
-from opcua_bms.sim.plant import Mode, Plant, PlantParameters, default_topology
+from opcua_bms.sim.plant import Mode, Plant, PlantParameters
 from opcua_bms.sim.readings import Readings
 from opcua_bms.sim.verbs import Grammar
 
@@ -31,7 +32,7 @@ def readings_of(plant: Plant, seed: int = 0) -> tuple[Readings, Layout, FaultBoa
 
 def test_the_default_plant_is_the_design_load() -> None:
     """Without it the demo shows another size than the product promises (domain.md, topology)."""
-    t = default_topology()
+    t = equal_clusters()
     assert (t.n_stacks, t.n_clusters, t.n_packs, t.n_cells, t.n_sensors) == (1, 20, 500, 20_000, 10_000)
     assert {(c.series, c.parallel) for c in t.clusters} == {(250, 4)}
 
@@ -87,7 +88,7 @@ def test_the_same_seed_is_the_same_plant() -> None:
 
 def test_a_day_is_healthy_and_full_of_change() -> None:
     """An alarm in normal operation would be the first thing that a newcomer sees (domain.md, default limits)."""
-    topology = default_topology(clusters=3, packs=4)
+    topology = equal_clusters(clusters=3, packs=4)
     plant = Plant(topology, 11)
     readings, layout, board = readings_of(plant)
 
@@ -126,7 +127,7 @@ def test_a_day_is_healthy_and_full_of_change() -> None:
 
 def test_two_energies_tell_the_state_of_charge() -> None:
     """The user's sample proves this relation (domain.md, what the sample proves); the product checks it."""
-    plant = Plant(default_topology(clusters=2, packs=2), 1)
+    plant = Plant(equal_clusters(clusters=2, packs=2), 1)
     readings, layout, board = readings_of(plant)
     for _ in range(50):
         plant.advance(300.0)
@@ -141,7 +142,7 @@ def test_two_energies_tell_the_state_of_charge() -> None:
 
 def test_an_open_contactor_carries_no_current() -> None:
     """A cluster that is away must not load the bus."""
-    plant = Plant(default_topology(clusters=3, packs=2), 1)
+    plant = Plant(equal_clusters(clusters=3, packs=2), 1)
     plant.connect(np.array([True, False, True]))
     plant.advance(10.0)
     assert plant.current_a[1] == 0.0

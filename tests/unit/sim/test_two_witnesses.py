@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from equal_clusters import equal_clusters
 
 from opcua_bms.model.image import Image, ScanInfo
 from opcua_bms.model.layout import Kind
 from opcua_bms.model.quality import Quality
 from opcua_bms.profiles import DevicePlan, Placement, bind
 from opcua_bms.reduce.reducer import Reducer
-from opcua_bms.sim.plant import Mode, PlantParameters, default_topology
+from opcua_bms.sim.plant import Mode, PlantParameters
 from opcua_bms.sim.simulator import Simulator, SimulatorSettings, shipped
 
-TOPOLOGY = default_topology(clusters=3, packs=3)
+TOPOLOGY = equal_clusters(clusters=3, packs=3)
 
 
 class Site:
