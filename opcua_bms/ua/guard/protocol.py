@@ -202,6 +202,11 @@ class Protocol(OPCUAProtocol):
         self.gate.incidents.report("illegal_frame", self.address, code=f"{code:#010x}")
         self._farewell(code)
 
+    def dismiss(self, code: int) -> None:
+        """End the connection at our own wish."""
+        if not self._ended:
+            self._farewell(code)
+
     def _farewell(self, code: int) -> None:
         if self.transport is not None and not self.transport.is_closing():
             self.transport.write(error_message(code))

@@ -8,6 +8,7 @@ from typing import Any
 from opcua_bms.ua.guard.auditing import publish_to, restrict_audit_events
 from opcua_bms.ua.guard.endpoints import announce
 from opcua_bms.ua.guard.push import PushManagement
+from opcua_bms.ua.guard.trustwatch import TrustWatch
 from opcua_bms.ua.guard.userwatch import UserWatch
 from opcua_bms.ua.guard.watch import CertificateWatch
 from opcua_bms.ua.security.gate import Gate
@@ -25,3 +26,4 @@ def guard(server: Any) -> None:
     if gate.store is not None:
         PushManagement(server, gate.store).bind()
         gate.tasks.append(loop.create_task(CertificateWatch(server).run()))
+        gate.tasks.append(loop.create_task(TrustWatch(server).run()))

@@ -20,7 +20,7 @@ from opcua_bms.ua.guard.channel import Pool
 from opcua_bms.ua.guard.limits import GuardLimits
 from opcua_bms.ua.guard.memory import MemoryRelief
 from opcua_bms.ua.security.audit import AuditKind, AuditRecord, AuditTrail, bounded
-from opcua_bms.ua.security.certificates import CertificateRequest, der, thumbprint
+from opcua_bms.ua.security.certificates import der, thumbprint
 from opcua_bms.ua.security.hints import certificate_hint
 from opcua_bms.ua.security.identity import Authenticator
 from opcua_bms.ua.security.incidents import Incidents
@@ -115,8 +115,8 @@ class Gate:
         """A channel has closed."""
         self._channels.discard(channel_id)
 
-    async def check_application(self, chain: tuple[x509.Certificate, ...], address: str) -> None:
-        """Validate the certificate that a channel is opened with; raises CertificateRejectedError after telling."""
+    async def trust_lists(self) -> TrustLists:
+        """Whom the store trusts now; nobody, where there is none or it cannot be read, which is told."""
         lists = _NOBODY
         try:
             if self.store is not None:
@@ -127,12 +127,23 @@ class Gate:
             self._told = lists.problems
             for problem in lists.problems[:10]:
                 self.incidents.notice("trust_list_problem", problem, reason=problem)
+        return lists
+
+    def rejection(self, chain: tuple[x509.Certificate, ...], lists: TrustLists) -> CertificateRejectedError | None:
+        """Why a certificate may not come in; None: it may. Tells nobody."""
         now = datetime.datetime.fromtimestamp(self.clock.utc_ns() / 1e9, datetime.UTC)
         try:
             validate_application(chain, lists, now, self.settings.validation)
         except CertificateRejectedError as error:
+            return error
+        return None
+
+    async def check_application(self, chain: tuple[x509.Certificate, ...], address: str) -> None:
+        """Validate the certificate that a channel is opened with; raises CertificateRejectedError after telling."""
+        error = self.rejection(chain, await self.trust_lists())
+        if error is not None:
             await self.certificate_rejected(error, chain[0], address)
-            raise
+            raise error
 
     async def certificate_rejected(self, error: CertificateRejectedError, leaf: x509.Certificate, address: str) -> None:
         """Tell who was refused, why, and the command that would let it in; keep the certificate for that command."""
@@ -179,29 +190,6 @@ class Gate:
         told = {name: value if name == "Certificate" else bounded(value) for name, value in fields.items()}
         who = (user, address, session, bounded(application), bounded(entry_id))
         trail.record(AuditRecord(kind, trail.now_ns(), code, *who, bounded(source), told))
-
-
-def stores(root: Path) -> tuple[PkiStore, PkiStore, UserDatabase]:
-    """The applications' store `root/pki`, the users' `root/pki/users`, and the user file `root/users.json`."""
-    return PkiStore(root / "pki"), PkiStore(root / "pki" / "users"), UserDatabase(root / "users.json")
-
-
-def gate_at(
-    root: Path,
-    settings: SecuritySettings,
-    request: CertificateRequest,
-    *,
-    limits: GuardLimits | None = None,
-    clock: Clock | None = None,
-    audit_path: Path | None = None,
-) -> Gate:
-    """A gate over the folder `root`, which is filled as far as it is empty; blocks (makes a key the first time)."""
-    store, user_store, users = stores(root)
-    ticking = clock or SystemClock()
-    now = datetime.datetime.fromtimestamp(ticking.utc_ns() / 1e9, datetime.UTC)
-    certificate, key = store.own(request, now)
-    user_store.create_folders()
-    return Gate(settings, certificate, key, store, user_store, users, limits or GuardLimits(), ticking, audit_path)
 
 
 def open_gate() -> Gate:
