@@ -19,6 +19,8 @@ from opcua_bms.acquire.schedule import Schedule, SlowSchedule
 from opcua_bms.acquire.settings import BackOff
 from opcua_bms.profiles.plan import DevicePlan
 
+LOSSES = ("closed_when_idle", "connection_lost")
+"""notes of a driver that tell of connections lost in no failed scan"""
 Log = structlog.typing.FilteringBoundLogger
 OnFrame = Callable[[Frame], None]
 
@@ -67,6 +69,8 @@ class Device:
     failures: int = 0
     """failed attempts since the last good one"""
     online: bool = False
+    reconnected: bool = False
+    """the scan that was begun last is the first after an attempt that failed, or after the connection was lost"""
     main: Lane = field(init=False)
     fast: Lane | None = field(init=False)
     _slow: SlowSchedule = field(init=False)
@@ -74,6 +78,8 @@ class Device:
     _start_s: float = 0.0
     _period_s: float = 1.0
     _repeats: Repeats = field(default_factory=Repeats)
+    _losses: int = 0
+    _loses: bool = False
 
     def __post_init__(self) -> None:
         self.main = Lane(self.plan, self.driver, self.pace, self.counters, urgent=False)
@@ -158,6 +164,10 @@ class Device:
 
     async def _scan(self) -> Frame | Fault:
         """Our heartbeat first, then all blocks that are due."""
+        lost = self._was_lost()
+        if lost:
+            self._slow.again()
+        self.reconnected = lost or self.failures > 0
         refused = await self._write_life()
         if refused is not None:
             return refused
@@ -169,6 +179,13 @@ class Device:
             if self.life is not None:
                 self._tell_mismatch(self.life.mismatch(result), self.life.address)
         return result
+
+    def _was_lost(self) -> bool:
+        """Whether another device may stand there now: the connection was lost, and not as always."""
+        losses = sum(self.driver.notes.get(name, 0) for name in LOSSES)
+        lost, self._losses = losses != self._losses, losses
+        before, self._loses = self._loses, lost
+        return lost and not before
 
     async def _write_life(self) -> Fault | None:
         """Our heartbeat; a refusal is told, a fault of the line ends the scan."""

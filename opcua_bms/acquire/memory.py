@@ -69,6 +69,11 @@ class MemoryDriver:
         self.registers["holding"][address : address + len(values)] = values
         self.written.append((address, tuple(values)))
 
+    def lose(self) -> None:
+        """The device closes the connection between two requests, as one does that restarts."""
+        self._connected = False
+        self._notes["closed_when_idle"] += 1
+
     async def close(self) -> None:
         self._connected = False
         self.closed = True

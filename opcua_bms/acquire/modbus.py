@@ -210,5 +210,6 @@ def _tls_context(settings: TlsSettings) -> ssl.SSLContext:
         if settings.certificate is not None:
             context.load_cert_chain(settings.certificate, settings.key)
     except OSError as error:
-        raise ConfigurationError(f"TLS files of the device ({settings.ca}): {error}") from error
+        files = ", ".join(str(f) for f in (settings.ca, settings.certificate, settings.key) if f is not None)
+        raise ConfigurationError(f"TLS files of the device ({files}): {error}") from error
     return context

@@ -90,7 +90,8 @@ class Station:
     def take(self, frame: Frame) -> None:
         """Keep a finished scan, unless it is what a device says that has only just started."""
         reading = self._binding.decode(frame)
-        if self._awakening.is_garbage(reading, returned=self._binding.missed not in (0, NEVER)):
+        returned = self.device.reconnected or self._binding.missed not in (0, NEVER)
+        if self._awakening.is_garbage(reading, returned=returned):
             self.device.report("device_start_up_garbage", StartUpGarbage("zeros only, left aside"))
             return
         self.reading = reading

@@ -86,6 +86,22 @@ async def test_zeros_after_a_return_are_not_taken() -> None:
         assert rig.of_cluster(0) == {Q.GOOD}
 
 
+async def test_zeros_of_a_device_that_starts_again_within_a_period_are_not_taken() -> None:
+    """No scan is missed, and the first answers are those of a device that has not measured yet all the same."""
+    async with Rig(n=2) as rig:
+        await rig.pace.advance(3.5)
+        driver, cells = rig.drivers["cluster01"], rig.layout["cell.voltage"].slots
+        whole = driver.registers["input"].copy()
+        driver.lose()
+        driver.registers["input"][100:] = 0
+        await rig.pace.advance(2.2)
+        assert not (rig.images[-1].values[cells] == 0).any()
+        assert dict(rig.images[-1].devices[0].faults)["start_up_garbage"] == 2
+        driver.registers["input"][100:] = whole[100:]
+        await rig.pace.advance(1.0)
+        assert rig.of_cluster(0) == {Q.GOOD}
+
+
 async def test_zeros_that_stay_are_shown() -> None:
     """What a device goes on saying is how it is; hiding it for ever would hide a dead measuring board."""
     async with Rig(n=1) as rig:

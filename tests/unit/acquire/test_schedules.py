@@ -84,6 +84,27 @@ async def test_slow_points_follow_their_device_and_are_read_again_on_its_return(
         assert shown == pytest.approx(rig.truth.values[rig.layout["sensor.temperature"].slots][0] + 1.0)
 
 
+async def test_slow_points_are_read_again_when_the_device_closed_between_two_scans() -> None:
+    """A controller is exchanged, or starts again, within a second: no scan failed, and its serial number is another."""
+    rig = Rig(n=1, profile=GROUPS, device={"slow_period_s": 3600.0})
+    async with rig:
+        await rig.pace.advance(3.0)
+        driver, sensors = rig.drivers["cluster01"], rig.layout["sensor.temperature"].slots
+        driver.registers["holding"][0] += 10
+        await rig.pace.advance(2.0)
+        assert rig.images[-1].values[sensors][0] == pytest.approx(rig.truth.values[sensors][0])
+        driver.lose()
+        await rig.pace.advance(2.0)
+        assert rig.images[-1].values[sensors][0] == pytest.approx(rig.truth.values[sensors][0] + 1.0)
+        asked: list[str] = []
+        driver.script = lambda block: asked.append(block.table)
+        for _ in range(10):
+            driver.lose()
+            await rig.pace.advance(1.0)
+        assert asked.count("holding") <= 4, "a device that closes every time is not another one every time"
+        assert {s for image in rig.images for s in rig.of_cluster(0, image)} == {Q.GOOD}
+
+
 def test_slow_times_are_absolute_and_differ_between_devices() -> None:
     """Twenty devices that all read their slow points in one scan make that scan long, every hour."""
     first = []
