@@ -35,9 +35,7 @@ async def serve() -> None:
     """The server: prints its port, ends when its input closes, tells its counters at the end."""
     from certificate_forge import forge
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-    from guarded_server import guarded_server, make_gate
-
-    from opcua_bms.ua.security.settings import demo_settings
+    from guarded_server import demo_settings, guarded_server, make_gate
 
     with tempfile.TemporaryDirectory() as folder:
         gate = make_gate(Path(folder), demo_settings())

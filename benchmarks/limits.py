@@ -95,9 +95,7 @@ def judged(held: bool, line: str) -> bool:
 
 async def main() -> bool:
     """All of them."""
-    from guarded_server import guarded_server, make_gate
-
-    from opcua_bms.ua.security.settings import demo_settings
+    from guarded_server import demo_settings, guarded_server, make_gate
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

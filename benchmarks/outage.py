@@ -31,10 +31,8 @@ def told_by(last: int, heard: Any) -> dict[str, int]:
 
 async def main(seconds: float) -> None:
     """Both clients, one after the other."""
-    from guarded_server import guarded_server, make_gate
+    from guarded_server import demo_settings, guarded_server, make_gate
     from outage_rig import by_program, by_wire
-
-    from opcua_bms.ua.security.settings import demo_settings
 
     ensure_node_modules()
     with tempfile.TemporaryDirectory() as folder:

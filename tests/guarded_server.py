@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from asyncua import ua
@@ -11,18 +13,36 @@ from ua_requests import METHOD, VALUE
 
 from opcua_bms.ua.guard.limits import GuardLimits
 from opcua_bms.ua.security.certificates import CertificateRequest, HostNames
-from opcua_bms.ua.security.gate import Gate, gate_at
+from opcua_bms.ua.security.gate import Gate
+from opcua_bms.ua.security.pki import PkiStore
+from opcua_bms.ua.security.roles import Role
 from opcua_bms.ua.security.settings import SecuritySettings
+from opcua_bms.ua.security.users import UserDatabase
 from opcua_bms.ua.server import UaServer
 from opcua_bms.ua.settings import Limits, ServerSettings
 
 SERVER_URI = "urn:test:server"
 
 
+def demo_settings(base: SecuritySettings | None = None) -> SecuritySettings:
+    """For a demonstration on loopback: no security; whoever comes may observe and answer alarms, never write."""
+    return replace(
+        base or SecuritySettings(),
+        none_sessions=True,
+        anonymous=True,
+        anonymous_roles=frozenset({Role.OBSERVER}),
+        anonymous_operates_alarms=True,
+    )
+
+
 def make_gate(root: Path, settings: SecuritySettings, limits: GuardLimits | None = None) -> Gate:
     """A gate with own certificate, trust lists and user file below `root`."""
     request = CertificateRequest(SERVER_URI, "Test server", names=HostNames(("localhost",), ()))
-    return gate_at(root, settings, request, limits=limits)
+    store, people = PkiStore(root / "pki"), PkiStore(root / "pki" / "users")
+    certificate, key = store.own(request, datetime.now(UTC))
+    people.create_folders()
+    users = UserDatabase(root / "users.json")
+    return Gate(settings, certificate, key, store, people, users, limits or GuardLimits())
 
 
 @asynccontextmanager

@@ -119,10 +119,9 @@ async def ours(folder: Path, watch: Watch, stack: AsyncExitStack) -> tuple[int, 
     import datetime
     from dataclasses import replace
 
-    from guarded_server import SERVER_URI, guarded_server
+    from guarded_server import guarded_server, make_gate
 
-    from opcua_bms.ua.security.certificates import CertificateRequest
-    from opcua_bms.ua.security.gate import Gate, gate_at
+    from opcua_bms.ua.security.gate import Gate
     from opcua_bms.ua.security.roles import Role
     from opcua_bms.ua.security.settings import SecuritySettings
     from opcua_bms.ua.security.throttle import LoginThrottle
@@ -137,7 +136,7 @@ async def ours(folder: Path, watch: Watch, stack: AsyncExitStack) -> tuple[int, 
             return super().verify(name, password)
 
     def gate(name: str, settings: SecuritySettings) -> Gate:
-        made = gate_at(folder / name, settings, CertificateRequest(SERVER_URI, "Server"))
+        made = make_gate(folder / name, settings)
         assert made.store is not None
         assert made.user_store is not None
         made.certificate = x509.load_der_x509_certificate((folder / "server.der").read_bytes())

@@ -6,10 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from guarded_server import guarded_server, make_gate
+from guarded_server import demo_settings, guarded_server, make_gate
 from outage_rig import by_program
-
-from opcua_bms.ua.security.settings import demo_settings
 
 pytestmark = [pytest.mark.foreign, pytest.mark.integration]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
@@ -105,17 +105,6 @@ class SecuritySettings:
         """The default rules for these settings."""
         extra = {Role.ANONYMOUS} if self.anonymous_operates_alarms else set()
         return AccessRules(alarm_roles=ALARM_ROLES | extra)
-
-
-def demo_settings(base: SecuritySettings | None = None) -> SecuritySettings:
-    """For a demonstration on loopback: no security; whoever comes may observe and answer alarms, never write."""
-    return replace(
-        base or SecuritySettings(),
-        none_sessions=True,
-        anonymous=True,
-        anonymous_roles=frozenset({Role.OBSERVER}),
-        anonymous_operates_alarms=True,
-    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pytest
 from asyncua import ua
-from guarded_server import guarded_server, make_gate
+from guarded_server import demo_settings, guarded_server, make_gate
 from ua_attacker import RawClient
 from ua_requests import METHOD, VALUE, node, write_request
 
 from opcua_bms.ua.security.audit import AuditRecord
-from opcua_bms.ua.security.settings import demo_settings
 
 pytestmark = pytest.mark.integration
 

@@ -10,13 +10,11 @@ from typing import Any
 
 import pytest
 from certificate_forge import forge
-from guarded_server import guarded_server, make_gate
+from guarded_server import demo_settings, guarded_server, make_gate
 from ua_attacker import RawClient
 from ua_canary import canary_beside
 from ua_fuzzer import fuzz
 from ua_secure_attacker import SecureDoor
-
-from opcua_bms.ua.security.settings import demo_settings
 
 pytestmark = pytest.mark.integration
 

@@ -19,13 +19,13 @@ from asyncua.ua.object_ids import ObjectIds
 from asyncua.ua.status_codes import StatusCodes
 from asyncua.ua.uaerrors import UaStatusCodeError
 from certificate_forge import DAY, NOW, Forged, forge
-from guarded_server import guarded_server, make_gate
+from guarded_server import demo_settings, guarded_server, make_gate
 from ua_requests import METHOD, VALUE
 from ua_secure_attacker import secure_client
 
 from opcua_bms.ua.security.desk import REFUSAL_S
 from opcua_bms.ua.security.roles import RemoteUser, Role
-from opcua_bms.ua.security.settings import SECURE_POLICIES, ChannelPolicy, SecuritySettings, demo_settings
+from opcua_bms.ua.security.settings import SECURE_POLICIES, ChannelPolicy, SecuritySettings
 from opcua_bms.ua.server import UaServer
 
 pytestmark = pytest.mark.integration

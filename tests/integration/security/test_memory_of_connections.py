@@ -12,12 +12,11 @@ from typing import Any
 
 import pytest
 from flood_attacks import items, subscribe
-from guarded_server import guarded_server, make_gate
+from guarded_server import demo_settings, guarded_server, make_gate
 from ua_attacker import RawClient
 from ua_requests import node
 
 from opcua_bms.ua.guard.memory import MemoryRelief
-from opcua_bms.ua.security.settings import demo_settings
 from opcua_bms.ua.server import UaServer
 from opcua_bms.ua.settings import Limits
 

@@ -10,13 +10,13 @@ import pytest
 from asyncua import ua
 from asyncua.client.client import Client
 from certificate_forge import forge
-from guarded_server import guarded_server, make_gate
+from guarded_server import demo_settings, guarded_server, make_gate
 from outage_rig import Heard, Teller, by_wire
 from ua_requests import monitor_request, monitored, sent, subscribe_request
 from ua_secure_attacker import secure_client
 
 from opcua_bms.ua.security.roles import Role
-from opcua_bms.ua.security.settings import ChannelPolicy, demo_settings
+from opcua_bms.ua.security.settings import ChannelPolicy
 from opcua_bms.ua.server import UaServer
 
 pytestmark = pytest.mark.integration

@@ -13,7 +13,7 @@ from asyncua import ua
 from asyncua.client.client import Client
 from asyncua.ua.uaerrors import UaStatusCodeError
 from certificate_forge import forge
-from guarded_server import SERVER_URI, guarded_server, make_gate
+from guarded_server import SERVER_URI, demo_settings, guarded_server, make_gate
 from ua_attacker import RawClient
 from ua_secure_attacker import secure_client
 
@@ -22,7 +22,7 @@ from opcua_bms.ua.guard.watch import CertificateWatch
 from opcua_bms.ua.security.certificates import CertificateRequest, HostNames
 from opcua_bms.ua.security.gate import Gate
 from opcua_bms.ua.security.roles import Role
-from opcua_bms.ua.security.settings import ChannelPolicy, SecuritySettings, demo_settings
+from opcua_bms.ua.security.settings import ChannelPolicy, SecuritySettings
 
 pytestmark = pytest.mark.integration
 

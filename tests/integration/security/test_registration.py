@@ -9,11 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from guarded_server import SERVER_URI, guarded_server, make_gate
+from guarded_server import SERVER_URI, demo_settings, guarded_server, make_gate
 
 from opcua_bms.ua.registration import Registration, reachable
 from opcua_bms.ua.security.gate import Gate
-from opcua_bms.ua.security.settings import SecuritySettings, demo_settings
+from opcua_bms.ua.security.settings import SecuritySettings
 from opcua_bms.ua.server import UaServer
 from opcua_bms.ua.settings import ServerSettings
 

@@ -14,13 +14,12 @@ import pytest
 from asyncua import ua
 from asyncua.ua.status_codes import StatusCodes
 from asyncua.ua.ua_binary import struct_to_binary
-from guarded_server import guarded_server, make_gate
+from guarded_server import demo_settings, guarded_server, make_gate
 from ua_attacker import RawClient
 from ua_canary import Canary, canary_beside
 from ua_requests import create_request, hello, node, read_request, subscribe_request
 
 from opcua_bms.ua.guard.limits import GuardLimits
-from opcua_bms.ua.security.settings import demo_settings
 from opcua_bms.ua.server import UaServer
 from opcua_bms.ua.settings import Limits
 

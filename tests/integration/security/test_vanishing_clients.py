@@ -13,12 +13,11 @@ import pytest
 import uvloop
 from asyncua import ua
 from asyncua.ua.status_codes import StatusCodes
-from guarded_server import guarded_server, make_gate
+from guarded_server import demo_settings, guarded_server, make_gate
 from ua_attacker import RawClient
 from ua_canary import Canary
 from ua_requests import VALUE, read_request
 
-from opcua_bms.ua.security.settings import demo_settings
 from opcua_bms.ua.server import UaServer
 
 pytestmark = pytest.mark.integration

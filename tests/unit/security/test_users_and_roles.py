@@ -10,6 +10,7 @@ import pytest
 from asyncua import ua
 from asyncua.crypto.permission_rules import User, UserRole
 from certificate_forge import forge
+from guarded_server import demo_settings
 from hypothesis import given
 from hypothesis import strategies as st
 from still_clock import StillClock
@@ -18,7 +19,7 @@ from opcua_bms.errors import ConfigurationError, UsageError
 from opcua_bms.ua.security.incidents import Incidents
 from opcua_bms.ua.security.passwords import hash_password, verify_password
 from opcua_bms.ua.security.roles import CONDITION_METHODS, AccessRules, RemoteUser, Role
-from opcua_bms.ua.security.settings import SecuritySettings, demo_settings
+from opcua_bms.ua.security.settings import SecuritySettings
 from opcua_bms.ua.security.throttle import LoginThrottle
 from opcua_bms.ua.security.users import UserDatabase
 
