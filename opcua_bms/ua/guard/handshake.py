@@ -70,7 +70,7 @@ class Handshake:
         except BaseException:
             await session.close_session(True)
             raise
-        result.ServerCertificate = self._gate.certificate_der
+        result.ServerCertificate = self._processor.own_certificate
         if channel.chain:
             result.ServerSignature.Signature = policy.asymmetric_cryptography.signature((channel.peer or b"") + nonce)
             result.ServerSignature.Algorithm = policy.AsymmetricSignatureURI
@@ -134,8 +134,8 @@ class Handshake:
             params.UserTokenSignature,
             Challenge(
                 ChannelPolicy(type(policy)),
-                self._gate.certificate_der,
-                self._gate.key,
+                self._processor.own_certificate,
+                self._processor.own_key,
                 nonce,
                 self._processor.address,
                 session.application_uri,
@@ -159,7 +159,7 @@ class Handshake:
         if signature.Algorithm != policy.AsymmetricSignatureURI or not isinstance(signature.Signature, bytes):
             raise ServiceError(StatusCodes.BadApplicationSignatureInvalid)
         try:
-            policy.asymmetric_cryptography.verify((self._gate.certificate_der or b"") + nonce, signature.Signature)
+            policy.asymmetric_cryptography.verify((self._processor.own_certificate or b"") + nonce, signature.Signature)
         except InvalidSignature:
             self._gate.incidents.report("application_signature_invalid", self._processor.address)
             raise ServiceError(StatusCodes.BadApplicationSignatureInvalid) from None

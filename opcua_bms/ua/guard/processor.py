@@ -88,9 +88,9 @@ class GuardedProcessor(Processor):
         codec.install()
         self.gate: Gate = iserver.gate
         self.address = str(self.name[0]) if self.name else "local"
-        self._connection: Channel = Channel(
-            self._limits, self.gate.limits, self.gate.unfinished, self.gate.certificate_der
-        )
+        self.own_certificate, self.own_key = self.gate.certificate_der, self.gate.key
+        """this server's, as long as the connection lasts: its client knows no other"""
+        self._connection: Channel = Channel(self._limits, self.gate.limits, self.gate.unfinished, self.own_certificate)
         self._faults = 0
         self.claimed = ""
         """who the last ActivateSession said that it was"""
