@@ -90,7 +90,7 @@ class Attributes(AttributeService):
             value = self.current(item, user)
         except RefusedError as e:
             return failed(e.code)
-        except Exception:
+        except Exception:  # a computed value of one node must not cost the others
             _logger.exception("read_failed node=%s attribute=%s", item.NodeId, item.AttributeId)
             return failed(C.BadInternalError)
         return _with_times(value, times, now, item.AttributeId == A.Value)
@@ -206,7 +206,7 @@ class Attributes(AttributeService):
             return status(e.code)
         except UaStatusCodeError as e:
             return status(e.code)
-        except Exception:
+        except Exception:  # nor what refuses one value
             _logger.exception("write_failed node=%s attribute=%s", item.NodeId, item.AttributeId)
             return status(C.BadInternalError)
 

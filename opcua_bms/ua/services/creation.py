@@ -78,7 +78,7 @@ class ItemFactory:
             return self._create_data(subscription, request, times, user, rows)
         except FilterRefusedError as e:
             return ua.MonitoredItemCreateResult(StatusCode=status(e.code))
-        except Exception:
+        except Exception:  # one item must not cost the others of a request
             _logger.exception("create_monitored_item_failed")
             return ua.MonitoredItemCreateResult(StatusCode=status(StatusCodes.BadInternalError))
 
@@ -259,7 +259,7 @@ class ItemFactory:
             return self._modify_data(subscription, item, request, times)
         except FilterRefusedError as e:
             return ua.MonitoredItemModifyResult(StatusCode=status(e.code))
-        except Exception:
+        except Exception:  # as above
             _logger.exception("modify_monitored_item_failed")
             return ua.MonitoredItemModifyResult(StatusCode=status(StatusCodes.BadInternalError))
 

@@ -111,6 +111,6 @@ def differs(new: Any, old: Any, deadband: float) -> bool:
             return False
         if deadband and isinstance(new, int | float) and isinstance(old, int | float):
             return not abs(float(new) - float(old)) <= deadband
-    except Exception:
+    except Exception:  # what cannot be compared is told, rather than lost
         return True
     return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +14,8 @@ from asyncua import ua
 from asyncua.ua.ua_binary import variant_to_binary
 
 from opcua_bms.ua.services.codes import ObjectIds, standard
+
+_logger = logging.getLogger(__name__)
 
 NULL_VARIANT = b"\x00"
 SERVER = standard(ObjectIds.Server)
@@ -88,7 +91,8 @@ class Event:
             variant = self.fields.get(key)
             try:
                 done = NULL_VARIANT if variant is None or variant.Value is None else variant_to_binary(variant)
-            except Exception:
+            except Exception:  # a mistake in one field must not cost the event
+                _logger.exception("event_field_failed field=%s", key)
                 done = NULL_VARIANT
             self._encoded[key] = done
         return done

@@ -63,7 +63,7 @@ class EventService:
             try:
                 if seat.item.offer(event, bypass_filter):
                     seat.poke(seat.item.ident)
-            except Exception:
+            except Exception:  # one subscriber must not cost the others an event
                 _logger.exception("event_item_failed item=%s", seat.item.ident)
 
     def _seats(self, event: Event, only: Only | None, bypass_filter: bool) -> Iterable[_Seat]:

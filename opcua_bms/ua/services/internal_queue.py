@@ -48,7 +48,7 @@ class InternalQueue(PublishQueue):
     async def _run(self, result: ua.PublishResult) -> None:
         try:
             await self._callback(result)
-        except Exception:
+        except Exception:  # the top of this task: of somebody else's callback
             _logger.exception("internal_subscription_failed")
 
 

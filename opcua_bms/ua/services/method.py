@@ -100,7 +100,7 @@ class Methods(MethodService):
             return result
         except (ServiceError, UaStatusCodeError) as e:
             return _result(e.code)
-        except Exception:
+        except Exception:  # of a handler: one call must not cost the others of a request
             _logger.exception("method_failed method=%s object=%s", method.MethodId, method.ObjectId)
             return _result(C.BadInternalError)
         if isinstance(answer, ua.CallMethodResult):

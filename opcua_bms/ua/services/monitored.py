@@ -130,7 +130,7 @@ class DataItem:
         if not status & 0x80000000:
             try:
                 variant = reading.encode()
-            except Exception:
+            except Exception:  # whatever a client has written there: its readers are told, the others served
                 status = BAD_ENCODING_ERROR
         entry = Entry(variant, status, reading.source, reading.server)
         if len(self.queue) < self.queue_size:

@@ -135,7 +135,7 @@ class Subscription(Sampler):
         self._arm(self.interval)
         try:
             self._cycle()
-        except Exception:
+        except Exception:  # the top of a timer: the next cycle is due all the same
             _logger.exception("publishing_cycle_failed subscription=%s", self.ident)
 
     def _cycle(self) -> None:

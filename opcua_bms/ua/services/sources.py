@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -19,6 +20,8 @@ from opcua_bms.ua.space.index_range import NO_DATA, Ranges, parse_index_range, s
 from opcua_bms.ua.space.instances import InstanceSpace
 from opcua_bms.ua.store import BAD_WAITING_FOR_INITIAL_DATA, ValueStore
 
+_logger = logging.getLogger(__name__)
+
 _VALUE = AttributeIds.Value
 _STORE = frozenset({Kind.SLOT, Kind.BIT, Kind.RANGE, Kind.DETAIL})
 _ARRAYS = frozenset({Kind.RANGE, Kind.DETAIL})
@@ -33,7 +36,7 @@ class Source:
     `from_store`: it changes with commits only. `polled`: nobody tells when it changes.
     """
 
-    __slots__ = ("_binding", "_sources", "_watch", "attribute", "index_range", "node_id")
+    __slots__ = ("_binding", "_failing", "_sources", "_watch", "attribute", "index_range", "node_id")
 
     def __init__(
         self,
@@ -49,6 +52,7 @@ class Source:
         self._sources = sources
         self._binding = binding
         self._watch = 0
+        self._failing = False
 
     @property
     def is_value(self) -> bool:
@@ -124,7 +128,11 @@ class Source:
             return self._part(values.data_value(cast(ValueStore, snapshot), binding), snapshot.server_ticks)
         try:
             value = self._sources.current(self.node_id, self.attribute)
-        except Exception:
+            self._failing = False
+        except Exception:  # a computed value of one node must not cost the others; told once, not at each sample
+            if not self._failing:
+                self._failing = True
+                _logger.exception("sample_failed node=%s attribute=%s", self.node_id, self.attribute)
             value = ua.DataValue(StatusCode=status(StatusCodes.BadInternalError))
         return self._part(value, self._sources.now_ticks())
 

@@ -127,7 +127,7 @@ class Subscriptions(ItemServices, SubscriptionService):
             try:
                 if latest is not None:
                     subscription.sample_commit(latest)
-            except Exception:
+            except Exception:  # one subscription must not cost the others their samples
                 _logger.exception("sampling_failed subscription=%s", subscription.ident)
             if time.monotonic() > deadline:
                 asyncio.get_running_loop().call_soon(self._pump)
