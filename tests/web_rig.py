@@ -228,6 +228,11 @@ class Web:
         self.history: FakeHistory | None = None
         self.journal: Journal | None = MemoryJournal()
         self._encrypted, self._address = encrypted, address
+        self.trail: list[tuple[str, str, Operation, Result | None]] = []
+
+    def answered(self, user: str, address: str, operation: Operation, result: Result | None) -> None:
+        """What goes into the record (web.needs.Trail)."""
+        self.trail.append((user, address, operation, result))
 
     async def operate(self, operation: Operation) -> Result:
         """The engine's answer at once (ports.AlarmOperations)."""
@@ -258,6 +263,7 @@ class Web:
             {"plant.local"},
             encrypted=self._encrypted,
             journal=self.journal,
+            trail=self,
         )
         transport = httpx.ASGITransport(build(parts), client=(self._address, 50000))
         return httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1")

@@ -17,8 +17,9 @@ from opcua_bms.errors import OpcuaBmsError
 from opcua_bms.runtime.application import Application
 from opcua_bms.runtime.security import Stores
 from opcua_bms.runtime.state import state_directory
-from opcua_bms.runtime.web_logins import FileLogins
+from opcua_bms.runtime.web_logins import AuditedLogins, FileLogins
 from opcua_bms.runtime.web_status import ProgramStatus
+from opcua_bms.server.answer_trail import AnswerTrail
 from opcua_bms.web.front import WebFront
 from opcua_bms.web.needs import Logins
 from opcua_bms.web.server import TlsFiles, listen
@@ -47,6 +48,8 @@ def front(app: Application, sock: socket.socket, base: Path, logins: Logins | No
     if server is None:
         raise RuntimeError("the application has not started")
     stores = Stores.of(config.opcua, base, state_directory())
+    gate = server.ua.settings.gate
+    known = logins or FileLogins(stores.users, clock, desk=gate.authenticator.desk if gate is not None else None)
     site = Site(
         config.site.name,
         __version__,
@@ -63,7 +66,7 @@ def front(app: Application, sock: socket.socket, base: Path, logins: Logins | No
         sock,
         clock,
         app.alarms,
-        logins or FileLogins(stores.users, clock),
+        AuditedLogins(known, gate) if gate is not None else known,
         ProgramStatus(
             server,
             lambda: app.alarms.health,
@@ -79,6 +82,7 @@ def front(app: Application, sock: socket.socket, base: Path, logins: Logins | No
         viewers=web.viewers,
         tls=TlsFiles(str(base / web.certificate), str(base / web.key)) if web.certificate else None,
         journal=app.alarms.journal,
+        trail=AnswerTrail(server.conditions, gate, "Web") if gate is not None else None,
     )
     app.add_sink(out)
     out.publish_conditions(app.alarms.conditions, ())

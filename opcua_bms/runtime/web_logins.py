@@ -7,19 +7,25 @@ import hmac
 import secrets
 
 from opcua_bms.clock import Clock
+from opcua_bms.ua.security.audit import AuditKind
 from opcua_bms.ua.security.desk import REFUSAL_S, PasswordDesk
+from opcua_bms.ua.security.gate import Gate
 from opcua_bms.ua.security.roles import ALARM_ROLES
 from opcua_bms.ua.security.throttle import LoginThrottle
 from opcua_bms.ua.security.users import UserDatabase, UserRecord
-from opcua_bms.web.needs import Person, Refused
+from opcua_bms.ua.services.codes import StatusCodes
+from opcua_bms.web.needs import Logins, Person, Refused
 
 
 class FileLogins:
     """The user file."""
 
-    def __init__(self, users: UserDatabase, clock: Clock, *, refusal_s: float = REFUSAL_S) -> None:
+    def __init__(
+        self, users: UserDatabase, clock: Clock, *, refusal_s: float = REFUSAL_S, desk: PasswordDesk | None = None
+    ) -> None:
+        """`desk`: the one of the OPC UA server, so that both together are as slow for who guesses as each alone."""
         self._users = users
-        self._desk = PasswordDesk(users, clock, refusal_s=refusal_s)
+        self._desk = desk or PasswordDesk(users, clock, refusal_s=refusal_s)
 
     async def login(self, name: str, password: str, address: str) -> Person | Refused:
         """Look at a password (web.needs.Logins)."""
@@ -30,6 +36,24 @@ class FileLogins:
         """The user as the file has it now."""
         record = await asyncio.to_thread(self._users.find, name)
         return None if record is None else _person(record)
+
+
+class AuditedLogins:
+    """The logins of the page (web.needs.Logins), recorded like those of sessions."""
+
+    def __init__(self, logins: Logins, gate: Gate) -> None:
+        self._logins, self._gate = logins, gate
+
+    async def login(self, name: str, password: str, address: str) -> Person | Refused:
+        """Look at a password."""
+        found = await self._logins.login(name, password, address)
+        code = int(StatusCodes.BadUserAccessDenied) if isinstance(found, Refused) else 0
+        self._gate.audit(AuditKind.ACTIVATE_SESSION, code, address, user=name, SourceName="Web/Login")
+        return found
+
+    async def person(self, name: str) -> Person | None:
+        """The user as the file has it now."""
+        return await self._logins.person(name)
 
 
 class DemoLogin:

@@ -20,7 +20,7 @@ from opcua_bms.web.answers import data, json, problem
 from opcua_bms.web.documents import Documents
 from opcua_bms.web.history_api import HistoryApi
 from opcua_bms.web.hub import Hub
-from opcua_bms.web.needs import Logins, Surroundings
+from opcua_bms.web.needs import Logins, Surroundings, Trail
 from opcua_bms.web.operator_api import OperatorApi
 from opcua_bms.web.past_api import PastApi
 from opcua_bms.web.shield import Shield
@@ -45,6 +45,7 @@ class Parts:
     viewers: int = 100
     encrypted: bool = False
     journal: Journal | None = None
+    trail: Trail | None = None
 
 
 class _Files(StaticFiles):
@@ -130,6 +131,7 @@ def build(parts: Parts) -> ASGIApp:
         parts.logins,
         parts.around,
         encrypted=parts.encrypted,
+        trail=parts.trail,
     )
     history = HistoryApi(parts.site, parts.history, parts.clock)
     past = PastApi(parts.site, parts.journal, parts.clock)

@@ -13,7 +13,7 @@ from opcua_bms.model.snapshot import Snapshot
 from opcua_bms.ports import AlarmOperations, History, Journal
 from opcua_bms.web.frames import Encoder
 from opcua_bms.web.hub import Hub
-from opcua_bms.web.needs import Logins, Surroundings
+from opcua_bms.web.needs import Logins, Surroundings, Trail
 from opcua_bms.web.server import TlsFiles, serve, url
 from opcua_bms.web.site import Site
 
@@ -38,10 +38,12 @@ class WebFront:
         viewers: int = 100,
         tls: TlsFiles | None = None,
         journal: Journal | None = None,
+        trail: Trail | None = None,
     ) -> None:
         self._site, self._sock, self._clock = site, sock, clock
         self._alarms, self._logins, self._around, self._history = alarms, logins, around, history
-        self._names, self._viewers, self._tls, self._journal = names, viewers, tls, journal
+        self._names, self._viewers, self._tls = names, viewers, tls
+        self._journal, self._trail = journal, trail
         self.hub = Hub(Encoder(site), around.facts)
 
     @property
@@ -74,6 +76,7 @@ class WebFront:
             self._viewers,
             self._tls is not None,
             self._journal,
+            self._trail,
         )
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.hub.run(), name="web frames")

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from opcua_bms.model.alarm import Operation, Result
+
 
 @dataclass(frozen=True, slots=True)
 class Person:
@@ -32,6 +34,13 @@ class Logins(Protocol):
 
     async def person(self, name: str) -> Person | None:
         """The user as the file has it now; None: gone."""
+
+
+class Trail(Protocol):
+    """The record of who did what."""
+
+    def answered(self, user: str, address: str, operation: Operation, result: Result | None) -> None:
+        """A user's answer to a condition, with its result; None: he may not. Never waits."""
 
 
 class Level(StrEnum):

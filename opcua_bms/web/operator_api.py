@@ -17,7 +17,7 @@ from opcua_bms.web.alarm_rows import retained
 from opcua_bms.web.answers import body_of, json, problem
 from opcua_bms.web.findings import plant_findings
 from opcua_bms.web.hub import Hub
-from opcua_bms.web.needs import Logins, Person, Refused, Surroundings
+from opcua_bms.web.needs import Logins, Person, Refused, Surroundings, Trail
 from opcua_bms.web.operate import operation, reason
 from opcua_bms.web.sessions import LONGEST_S, Session, Sessions, csrf_is_right
 from opcua_bms.web.site import Site
@@ -44,10 +44,11 @@ class OperatorApi:
         around: Surroundings,
         *,
         encrypted: bool,
+        trail: Trail | None = None,
     ) -> None:
         self._site, self._hub, self._clock = site, hub, clock
         self._alarms, self._logins = alarms, logins
-        self._around, self._encrypted = around, encrypted
+        self._around, self._encrypted, self._trail = around, encrypted, trail
         self._sessions = Sessions()
         self._told: dict[str, float] = {}
         self._untold = 0
@@ -125,8 +126,6 @@ class OperatorApi:
         session, person = found
         if not self._from_our_page(request, session):
             return problem(403, "the CSRF token is missing or wrong")
-        if not person.operates:
-            return problem(403, f"{person.name} may look, but not answer alarms")
         try:
             body = await body_of(request)
             index = self._index.get(str(body.get("id")))
@@ -135,7 +134,12 @@ class OperatorApi:
             wanted = operation(body, index, person.name)
         except ValueError as error:
             return problem(400, str(error))
-        result = await self._alarms.operate(wanted)
+        address = request.client.host if request.client else ""
+        result = await self._alarms.operate(wanted) if person.operates else None
+        if self._trail is not None:
+            self._trail.answered(person.name, address, wanted, result)
+        if result is None:
+            return problem(403, f"{person.name} may look, but not answer alarms")
         told = {"user": person.name, "condition": body["id"], "command": wanted.command.value}
         _log.info("web_alarm_operation", result=result.name.lower(), **told)
         if result not in _DONE:

@@ -147,6 +147,20 @@ async def test_a_fault_is_alarmed_acknowledged_and_has_a_history(demo: Demo, cli
     assert history["values"][-1] == 3.7
     assert history["values"][0] < 3.6
     await demo.fault("clear")
+    kinds = ("activate_session", "condition_acknowledge")
+    audit = demo.program.state / "audit.jsonl"
+    async with asyncio.timeout(20):
+        while b"condition_acknowledge" not in audit.read_bytes():  # noqa: ASYNC110 # another process writes it
+            await asyncio.sleep(0.05)
+    lines = [json.loads(line) for line in audit.read_bytes().splitlines()]
+    told = [line for line in lines if line.get("SourceName", "").startswith("Web/") and line["event"] in kinds]
+    assert [(line["event"], line["status"], line["user"], line["address"]) for line in told] == [
+        ("activate_session", "0x801F0000", "operator", "127.0.0.1"),
+        ("activate_session", "0x00000000", "operator", "127.0.0.1"),
+        ("condition_acknowledge", "0x00000000", "operator", "127.0.0.1"),
+    ]
+    assert told[-1]["source"].endswith(row["id"])
+    assert "seen" in told[-1]["Comment"]
 
 
 async def test_a_named_port_that_is_taken_ends_with_75(tmp_path: Path) -> None:

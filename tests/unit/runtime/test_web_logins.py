@@ -8,6 +8,7 @@ import pytest
 from still_clock import StillClock
 
 from opcua_bms.runtime.web_logins import DemoLogin, FileLogins
+from opcua_bms.ua.security.desk import PasswordDesk
 from opcua_bms.ua.security.roles import Role
 from opcua_bms.ua.security.users import UserDatabase
 from opcua_bms.web.needs import Person, Refused
@@ -43,6 +44,20 @@ async def test_the_file_is_asked_again(tmp_path: Path) -> None:
     assert not person.operates
     other.remove("kim")
     assert await logins.person("kim") is None
+
+
+async def test_the_page_and_opc_ua_share_what_slows_guessing_down(tmp_path: Path) -> None:
+    """Else who may guess twice a second here and there would guess four times a second."""
+    clock = StillClock()
+    users = UserDatabase(tmp_path / "users.json")
+    users.add("kim", "a-long-password", [Role.OPERATOR])
+    desk = PasswordDesk(users, clock, refusal_s=0.0)
+    logins = FileLogins(users, clock, desk=desk)
+    for _ in range(3):
+        assert await desk.look("kim", "wrong", "::1") == 0.0
+    refused = await logins.login("kim", "a-long-password", "::1")
+    assert isinstance(refused, Refused)
+    assert refused.wait_s > 0
 
 
 @pytest.mark.parametrize("kind", ["file", "demo"])

@@ -8,7 +8,7 @@ import structlog
 from alarm_plant import Plant
 from web_rig import Web
 
-from opcua_bms.model.alarm import Command
+from opcua_bms.model.alarm import Command, Result
 
 CELL = "BMS.Stack1.Cluster02.Alarms.CellVoltage"
 
@@ -49,6 +49,11 @@ async def test_an_operator_acknowledges_and_shelves() -> None:
         again = await client.post("/api/alarms", json=body, headers=headers)
         assert again.status_code == 409
         assert again.json()["error"]
+        told = [(user, address, o.command, o.comment, result) for user, address, o, result in web.trail]
+        assert told == [
+            ("ops", "127.0.0.1", Command.ACKNOWLEDGE, "seen", Result.GOOD),
+            ("ops", "127.0.0.1", Command.ACKNOWLEDGE, "seen", Result.ALREADY_ACKED),
+        ]
         shelve = {"id": CELL, "command": "TimedShelve", "minutes": 15}
         assert (await client.post("/api/alarms", json=shelve, headers=headers)).status_code == 200
         rows = {row["id"]: row for row in (await client.get("/api/alarms")).json()}
@@ -75,6 +80,7 @@ async def test_nobody_else_may() -> None:
         headers = {"x-csrf-token": await login(client, "eve")}
         answer = await client.post("/api/alarms", json=body, headers=headers)
         assert (answer.status_code, "eve may look" in answer.text) == (403, True)
+    assert [(user, result) for user, _, _, result in web.trail] == [("eve", None)]
     assert not web.plant.of(CELL).acked
 
 
