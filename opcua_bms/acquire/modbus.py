@@ -131,6 +131,18 @@ class ModbusDriver:
         return outcome
 
     async def _perform(self, requests: Sequence[Prepared], words: U16, rank: Rank) -> Outcome:
+        """Make sure first that no late answer is on the way."""
+        question = self._link.doubts.question(self._unit, (p.request for p in requests))
+        if question is not None:
+            prepared = Prepared(question, self._link.codec.frame(self._unit, question, 0))
+            found = await self._run([prepared], np.empty(question.count, np.uint16), rank)
+            if found.fatal is not None:
+                n = len(requests)
+                return Outcome([found.fatal] * n, [math.nan] * n, [math.nan] * n, found.sent)
+            self._link.doubts.settle(self._unit)
+        return await self._run(requests, words, rank)
+
+    async def _run(self, requests: Sequence[Prepared], words: U16, rank: Rank) -> Outcome:
         """Connect if need be, and go on after a fault of another unit on the line."""
         job = Job(self._unit, requests, words, self._timeout_s, rank)
         try:

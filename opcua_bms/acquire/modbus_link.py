@@ -25,6 +25,7 @@ from opcua_bms.acquire.driver import (
 from opcua_bms.acquire.modbus_frames import HEAD, Answer, Codec, take
 from opcua_bms.acquire.modbus_job import Job, Prepared
 from opcua_bms.acquire.modbus_wire import Wire
+from opcua_bms.acquire.resync import Doubts
 from opcua_bms.errors import InternalError
 
 _LATE_KEPT = 64
@@ -100,6 +101,7 @@ class Link:
         self._gave_up = False
         """the last request timed out and its answer may still come"""
         self._last_unit = 0
+        self.doubts = Doubts()
         self.notes: dict[int, Counter[str]] = {}
         """faults that failed no request, by unit"""
 
@@ -345,6 +347,8 @@ class Link:
             self._note(self._last_unit, "late_answer" if self._gave_up else fault.name)
         else:
             culprit.job.end(fault)
+        if culprit is not None and not self.codec.has_tid:
+            self.doubts.add(culprit.job.unit)
         if not self._quiet_s:
             self._drop(culprit)
             return

@@ -14,10 +14,10 @@ from acquire_rig import Album, plan_settings, plant, registers_of, truth
 from modbus_adversary import Adversary
 
 from opcua_bms.acquire.acquisition import Acquisition
-from opcua_bms.acquire.driver import ConnectFailed, ConnectionLost, PlainBlock, Timeout
+from opcua_bms.acquire.driver import BadFrame, ConnectFailed, ConnectionLost, PlainBlock, Timeout
 from opcua_bms.acquire.modbus import ModbusLines
 from opcua_bms.acquire.pace import SystemPace
-from opcua_bms.acquire.settings import ConnectionSettings
+from opcua_bms.acquire.settings import ConnectionSettings, SerialSettings, Transport
 from opcua_bms.model.layout import Layout
 from opcua_bms.model.quality import Quality
 
@@ -84,6 +84,30 @@ async def test_blocks_are_spread_over_several_connections() -> None:
     assert (await driver.read("holding", 50, 1)).tolist() == [9]
     await driver.close()
     assert not driver.connected
+    await device.stop()
+
+
+async def test_a_late_answer_on_a_serial_line_is_not_taken_for_the_next() -> None:
+    """RTU has no transaction ids: block 8 that comes during the next scan would be block 1, and so on for ever."""
+    device = Adversary({1: TABLES}, rtu=True, fault="late", late_s=1.0)
+    device.open_pty()
+    lines = ModbusLines(time.monotonic)
+    line = SerialSettings(device.path, 115200, parity="N")
+    connection = ConnectionSettings(device.path, 0, Transport.SERIAL, serial=line)
+    hasty, patient = (lines.driver(connection, 1, timeout_s, 60.0) for timeout_s in (0.1, 20.0))
+    with pytest.raises(Timeout):
+        await hasty.read("input", 100, 20)
+    device.fault, device.delay_s = "", 2.0
+    said: list[list[int]] = []
+    async with asyncio.timeout(60):
+        while len(said) < 3:
+            try:
+                said.append((await patient.read("input", 200, 20)).tolist())
+            except BadFrame:  # it is found out, unless it comes when nobody waits
+                device.delay_s = 0.0
+    assert said == [list(range(200, 220))] * 3
+    for driver in (hasty, patient):
+        await driver.close()
     await device.stop()
 
 
