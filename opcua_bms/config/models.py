@@ -110,6 +110,8 @@ class OpcUa(Section):
     """what a client without a user may do: nothing, read, or read and operate alarms; never write"""
     policy_none: bool = False
     """also offer an endpoint without signature and encryption (loopback only)"""
+    require_revocation_lists: bool = False
+    """refuse a certificate that an authority signed where no current revocation list of the authority is at hand"""
     pki: str = ""
     """PKI folder; default: the state directory's pki/"""
     users: str = ""

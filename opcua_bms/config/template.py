@@ -46,6 +46,7 @@ anonymous = "none"              # "observe": clients without a user may read; "o
 # A client's certificate is refused until: opcua-bms certs trust THUMBPRINT (the log names the command)
 # All of it lies in the state directory (opcua-bms doctor names it) unless it is said here:
 # pki = "/var/lib/opcua-bms/pki"
+# require_revocation_lists = false           # true: of an authority's certificates only with its current list
 # users = "/var/lib/opcua-bms/users.json"
 # audit = "/var/lib/opcua-bms/audit.jsonl"   # every login, write, call and refusal
 # What an application may do, whoever sits there:

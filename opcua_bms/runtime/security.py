@@ -22,6 +22,7 @@ from opcua_bms.ua.security.pki import PkiStore
 from opcua_bms.ua.security.roles import Role
 from opcua_bms.ua.security.settings import SecuritySettings
 from opcua_bms.ua.security.users import UserDatabase
+from opcua_bms.ua.security.validation import ValidationRules
 from opcua_bms.ua.settings import BuildInfo, Limits, ServerSettings
 
 PRODUCT_URI = "urn:opcua-bms"
@@ -103,6 +104,7 @@ def server_settings(opcua: OpcUa, stores: Stores, *, demo_access: bool = False) 
         anonymous_roles=frozenset({Role.OBSERVER} if anonymous != "none" else ()),
         anonymous_operates_alarms=anonymous == "operate",
         application_roles=application_roles(opcua),
+        validation=ValidationRules(require_revocation_list=opcua.require_revocation_lists),
         renew_hint="opcua-bms certs renew",
         issuer_hint="opcua-bms certs trust --issuer FILE, with its authority's certificate",
         bind_hint="opcua-bms users add NAME --role ROLE --no-password --certificate FILE",
