@@ -18,7 +18,7 @@ from opcua_bms.ua.services.event import Event
 from opcua_bms.ua.services.event_filter import compile_event_filter, is_clean
 from opcua_bms.ua.services.event_item import EventItem
 from opcua_bms.ua.services.events import EventService
-from opcua_bms.ua.services.ledger import Ledger
+from opcua_bms.ua.services.item_budget import SINGLE_WEIGHT, ItemBudget, weight_of
 from opcua_bms.ua.services.monitored import DataItem
 from opcua_bms.ua.services.publishing import Subscription
 from opcua_bms.ua.services.relations import Relations
@@ -33,14 +33,6 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 _GOOD = status(0)
 _SCALARS = frozenset({Kind.SLOT, Kind.BIT})
-QUEUED_PER_SUBSCRIPTION = 500_000
-QUEUED = 1_000_000
-"""sums of the queue sizes of one subscription and of all, an array counting as its size in values; beyond them
-queues are revised to 1"""
-SINGLE_WEIGHT = 8
-"""a value that is an object of its own weighs as much as so many scalars of the store"""
-ARRAY_WEIGHT = 8
-"""so many array elements weigh as much as one scalar notification"""
 EVENT_QUEUE_MIN = 100
 """a queue of 0 or 1 asks for the server's minimum, which is for events what a burst needs (Part 4 §7.21)"""
 
@@ -62,9 +54,7 @@ class ItemFactory:
         self._relations = relations
         self._events = events
         self._next_id = 0
-        self.queued = Ledger(QUEUED)
-        self.singles = Ledger(iserver.limits.single_items)
-        """items of all sessions that are worked on one by one: not scalars of the store, and events"""
+        self._budget = ItemBudget(iserver)
         self.vectorised = True
         """false: scalars of the store are handled item by item too, with the same results"""
 
@@ -89,7 +79,7 @@ class ItemFactory:
         self._check_access(source, user)
         scalar = self._is_scalar(source)
         if not scalar:
-            self._check_singles(user)
+            self._budget.check_singles(user)
         parameters = request.RequestedParameters
         chosen = self._filter(source, parameters.Filter)
         interval, gap = revise_sampling(
@@ -99,7 +89,7 @@ class ItemFactory:
             self._iserver.limits.publishing_interval_max_ms,
             aligned=source.from_store,
         )
-        queue_size = self._queue_size(subscription, parameters.QueueSize, self._weight(source))
+        queue_size = self._budget.queue_size(subscription, parameters.QueueSize, self._weight(source))
         self._next_id += 1
         ident = self._next_id
         mode = int(request.MonitoringMode)
@@ -129,7 +119,7 @@ class ItemFactory:
             item.queue_size, item.discard_oldest = queue_size, bool(parameters.DiscardOldest)
             item.gap, item.eager = gap, interval <= POLL_MS
             item.source = source
-            self.singles.used += 1
+            self._budget.singles.used += 1
             subscription.items.add(item, aligned=source.from_store, polled=source.polled)
             source.watch(lambda: subscription.mark(item))
             subscription.items.set_mode([ident], mode, subscription.latest, subscription.now)
@@ -143,10 +133,6 @@ class ItemFactory:
     def _is_scalar(self, source: Source) -> bool:
         binding = source.binding
         return self.vectorised and binding is not None and binding.kind in _SCALARS and source.index_range is None
-
-    def _check_singles(self, user: Any) -> None:
-        if self.singles.used >= self.singles.most and not is_internal(user):
-            raise FilterRefusedError(StatusCodes.BadTooManyMonitoredItems)
 
     def _weight(self, source: Source) -> int:
         return weight_of(source) if self._is_scalar(source) else SINGLE_WEIGHT * weight_of(source)
@@ -180,23 +166,6 @@ class ItemFactory:
             return data_filter.DEFAULT
         return data_filter.resolve(requested, source.numeric(), source.eu_range(), source.is_value)
 
-    def _queue_size(self, subscription: Subscription, requested: int, weight: int = 1) -> int:
-        """The revised queue size, which is taken from the budgets; `_give_back` returns it."""
-        size = min(max(int(requested), 1), self._iserver.limits.queue_size)
-        items = subscription.items
-        if (
-            items.queue_budget_used + size * weight > QUEUED_PER_SUBSCRIPTION
-            or self.queued.used + size * weight > self.queued.most
-        ):
-            size = 1
-        items.queue_budget_used += size * weight
-        self.queued.used += size * weight
-        return size
-
-    def _give_back(self, subscription: Subscription, queue_size: int, weight: int = 1) -> None:
-        subscription.items.queue_budget_used -= queue_size * weight
-        self.queued.used -= queue_size * weight
-
     def _create_event(self, subscription: Subscription, request: Any, user: Any) -> ua.MonitoredItemCreateResult:
         node_id = request.ItemToMonitor.NodeId
         notifier = self._sources.event_notifier(node_id)
@@ -206,7 +175,7 @@ class ItemFactory:
             raise FilterRefusedError(StatusCodes.BadUserAccessDenied)
         if request.ItemToMonitor.IndexRange:
             raise FilterRefusedError(StatusCodes.BadIndexRangeInvalid)
-        self._check_singles(user)
+        self._budget.check_singles(user)
         parameters = request.RequestedParameters
         chosen, filter_result, code = compile_event_filter(parameters.Filter, self._relations)
         result = ua.MonitoredItemCreateResult(StatusCode=status(code))
@@ -227,7 +196,7 @@ class ItemFactory:
         item.queue_size = self._event_queue(subscription, parameters.QueueSize)
         item.discard_oldest = bool(parameters.DiscardOldest)
         item.mode = int(request.MonitoringMode)
-        self.singles.used += 1
+        self._budget.singles.used += 1
         subscription.items.add(item)
         self._events.attach(subscription.ident, item, lambda _ident: subscription.poke(item))
         result.MonitoredItemId = item.ident
@@ -244,7 +213,7 @@ class ItemFactory:
         return lambda event: may(user, event.event_type) and may(user, event.source)
 
     def _event_queue(self, subscription: Subscription, requested: int) -> int:
-        return self._queue_size(subscription, EVENT_QUEUE_MIN if requested in (0, 1) else requested)
+        return self._budget.queue_size(subscription, EVENT_QUEUE_MIN if requested in (0, 1) else requested)
 
     # changes
 
@@ -283,8 +252,8 @@ class ItemFactory:
             aligned=source.from_store,
         )
         weight = self._weight(source)
-        self._give_back(subscription, old_size, weight)
-        queue_size = self._queue_size(subscription, parameters.QueueSize, weight)
+        self._budget.give_back(subscription, old_size, weight)
+        queue_size = self._budget.queue_size(subscription, parameters.QueueSize, weight)
         if isinstance(item, VectorItems):
             item.handle[row] = parameters.ClientHandle
             item.times[row] = times
@@ -310,7 +279,7 @@ class ItemFactory:
         if chosen is None:
             return result
         item.filter, item.handle = chosen, parameters.ClientHandle
-        self._give_back(subscription, item.queue_size)
+        self._budget.give_back(subscription, item.queue_size)
         item.resize(self._event_queue(subscription, parameters.QueueSize), bool(parameters.DiscardOldest))
         result.RevisedQueueSize = item.queue_size
         return result
@@ -320,20 +289,14 @@ class ItemFactory:
         item = subscription.items.items.get(ident)
         if isinstance(item, EventItem):
             self._events.detach(subscription.ident, item)
-            self.singles.used -= 1
-            self._give_back(subscription, item.queue_size)
+            self._budget.singles.used -= 1
+            self._budget.give_back(subscription, item.queue_size)
         elif isinstance(item, DataItem):
-            self._give_back(subscription, item.queue_size, self._weight(item.source))
-            self.singles.used -= 1
+            self._budget.give_back(subscription, item.queue_size, self._weight(item.source))
+            self._budget.singles.used -= 1
             item.source.unwatch()
         elif item is not None:
-            self._give_back(subscription, int(item.queue_size[item.row_of[ident]]))
-
-
-def weight_of(source: Source) -> int:
-    """How much one queued value weighs, in scalar notifications."""
-    binding = source.binding
-    return 1 if binding is None else max(1, (binding.stop - binding.start) // ARRAY_WEIGHT)
+            self._budget.give_back(subscription, int(item.queue_size[item.row_of[ident]]))
 
 
 def revise_sampling(
