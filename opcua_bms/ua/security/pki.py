@@ -222,14 +222,19 @@ class PkiStore:
                 yield str(path), state.st_mtime_ns, state.st_size
 
     @staticmethod
-    def _files(folder: Path) -> list[Path]:
+    def _files(folder: Path, problems: list[str] | None = None) -> list[Path]:
         try:
-            return sorted(p for p in folder.iterdir() if not p.name.startswith(".") and p.is_file())[:_MOST_FILES]
+            found = sorted(p for p in folder.iterdir() if not p.name.startswith(".") and p.is_file())
         except OSError:  # no such folder: an empty list
             return []
+        if problems is not None and len(found) > _MOST_FILES:
+            problems.append(
+                f"{folder}: {len(found)} files, of which {_MOST_FILES} are read: remove what is out of date"
+            )
+        return found[:_MOST_FILES]
 
     def _read_certificates(self, place: Place, problems: list[str]) -> Iterator[StoredCertificate]:
-        for path in self._files(self.root / place / "certs"):
+        for path in self._files(self.root / place / "certs", problems):
             try:
                 for found in certificates.load_certificates(_read(path)):
                     yield StoredCertificate(place, path, found)
@@ -240,7 +245,7 @@ class PkiStore:
         self, problems: list[str], places: tuple[Place, ...] = ("trusted", "issuer")
     ) -> Iterator[x509.CertificateRevocationList]:
         for place in places:
-            for path in self._files(self.root / place / "crl"):
+            for path in self._files(self.root / place / "crl", problems):
                 try:
                     yield certificates.load_crl(_read(path))
                 except (OSError, ValueError) as error:

@@ -131,3 +131,14 @@ def test_hostile_names_stay_file_names(store: PkiStore) -> None:
     entry = store.add("rejected", forge("../../etc/passwd\x1b").certificate)
     assert entry.path.parent == store.root / "rejected" / "certs"
     assert isinstance(entry.certificate.public_key(), rsa.RSAPublicKey)
+
+
+def test_more_files_than_are_read_are_told(store: PkiStore) -> None:
+    """A revocation list that is passed over in silence lets the revoked one in."""
+    folder = store.root / "trusted/crl"
+    data = revocation_list(forge("root", authority=True)).public_bytes(Encoding.DER)
+    for number in range(2001):
+        (folder / f"{number:04d}.crl").write_bytes(data)
+    lists = store.lists()
+    assert len(lists.crls) == 2000
+    assert any(str(folder) in problem and "2001" in problem for problem in lists.problems)
