@@ -16,6 +16,7 @@ from opcua_bms.errors import ConfigurationError
 from opcua_bms.profiles.schema import Point
 
 _SIX_DIGITS = re.compile(r"^([0134])(\d{5})$")
+_FIVE_DIGITS = re.compile(r"^[134]\d{4}$")
 _TABLES = {"0": "coil", "1": "discrete", "3": "input", "4": "holding"}
 _LEVEL = re.compile(r"^(stack|cluster|pack|cell|sensor):(\d+)x(\d+)$")
 _THOUSANDS = re.compile(r"^-?\d{1,3}([.,]\d{3})*,\d{3}$")
@@ -149,6 +150,12 @@ def _row(row: dict[str, str], where: str, problems: list[str]) -> str:
     if "target" not in row:
         return "# " + ", ".join(f"{k} {v}" for k, v in row.items()) + "\n"
     found = _SIX_DIGITS.match(str(point.get("address", "")))
+    if _FIVE_DIGITS.match(str(point.get("address", ""))) and "table" not in point:
+        problems.append(
+            f"{where} address: five digits may be a notation or an address: write six digits, or the table as well"
+            f" (got {row['address']!r})"
+        )
+        return ""
     try:
         if found:
             point["table"], point["address"] = _TABLES[found[1]], int(found[2]) - 1

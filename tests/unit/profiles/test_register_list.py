@@ -60,6 +60,7 @@ def test_a_list_as_other_spreadsheets_write_it(delimiter: str) -> None:
     [
         ("name,target,adress\n", "x.csv:1 adress: unknown column (did you mean 'address'?)"),
         ("name,target\n", "x.csv:1 address: column is missing"),
+        ("name,target,address\na,cluster.voltage,40001\n", "x.csv:2 address: five digits may be a notation"),
         ("name,target,address\na,cluster.voltage,abc\n", "x.csv:2 address: must be a number (got 'abc')"),
         ("name,target,address,type\na,cluster.voltage,1,u17\n", "x.csv:2 type: Input should be 'u16'"),
         ("name,target,address,divide_by\na,cluster.voltage,1,x\n", "x.csv:2 divide_by: must be a number (got 'x')"),
