@@ -22,7 +22,8 @@ from opcua_bms.ua.services.item_budget import SINGLE_WEIGHT, ItemBudget, weight_
 from opcua_bms.ua.services.monitored import DataItem
 from opcua_bms.ua.services.publishing import Subscription
 from opcua_bms.ua.services.relations import Relations
-from opcua_bms.ua.services.sources import POLL_MS, Source, Sources
+from opcua_bms.ua.services.source import POLL_MS, Source
+from opcua_bms.ua.services.sources import Sources
 from opcua_bms.ua.services.vector import VectorItems
 from opcua_bms.ua.services.vector_table import WORD, Row
 from opcua_bms.ua.space.binding import Kind

@@ -9,7 +9,7 @@ from opcua_bms.ua.services.codes import StatusCodes
 from opcua_bms.ua.services.data_filter import FilterRefusedError
 from opcua_bms.ua.services.ledger import Ledger
 from opcua_bms.ua.services.publishing import Subscription
-from opcua_bms.ua.services.sources import Source
+from opcua_bms.ua.services.source import Source
 
 if TYPE_CHECKING:
     from opcua_bms.ua.internal_server import InternalServer

@@ -7,25 +7,23 @@ and whatever else through the generic path. It depends on the bytes of the reque
 from __future__ import annotations
 
 import struct
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
 from asyncua import ua
 from asyncua.crypto.permission_rules import User
 from asyncua.ua.attribute_ids import AttributeIds
-from asyncua.ua.ua_binary import struct_to_binary, variant_to_binary
+from asyncua.ua.ua_binary import struct_to_binary
 
 from opcua_bms.ua.services.attribute import READ_BIT, RefusedError
+from opcua_bms.ua.services.read_encoding import STATUS_ONLY, Encoded, encode_array
 from opcua_bms.ua.services.read_request import Item, ReadRequest, parse
-from opcua_bms.ua.services.scalar_rows import NO_BIT, SERVER, SOURCE, STATUS, TIMES, VALUE, ScalarRows, SmallScalar
+from opcua_bms.ua.services.scalar_rows import NO_BIT, SOURCE, STATUS, TIMES, ScalarRows, SmallScalar
 from opcua_bms.ua.space.binding import Binding, Kind
 from opcua_bms.ua.space.instances import InstanceSpace
-from opcua_bms.ua.space.values import BAD, cast, range_status, range_ticks, raw
-from opcua_bms.ua.store import BAD_WAITING_FOR_INITIAL_DATA, ValueStore, filetime
+from opcua_bms.ua.store import ValueStore
 from opcua_bms.ua.turns import pause, slice_is_over
 
 if TYPE_CHECKING:
@@ -35,8 +33,6 @@ _VALUE_ATTRIBUTE = int(AttributeIds.Value)
 _SMALL = 4
 _NO_DIAGNOSTICS = b"\xff\xff\xff\xff"
 _I32 = struct.Struct("<i")
-_TICKS = struct.Struct("<q")
-_STATUS = struct.Struct("<BI")
 
 Encoder = Callable[[], bytes]
 """Encodes one item as it is now."""
@@ -252,13 +248,13 @@ class ReadPlanner:
     def _generic(self, item: Item, wanted: int, times: int, user: User) -> Encoder:
         """Whatever it is; the encoding is kept as long as the node holds the same DataValue."""
         service, node = self._iserver.attribute_service, item.read_value_id
-        kept = _Encoded(times if item.attribute == _VALUE_ATTRIBUTE else times & ~SOURCE)
+        kept = Encoded(times if item.attribute == _VALUE_ATTRIBUTE else times & ~SOURCE)
 
         def encode() -> bytes:
             try:
                 return kept.encode(service.current(node, user))
             except RefusedError as e:
-                return _STATUS.pack(STATUS, e.code)
+                return STATUS_ONLY.pack(STATUS, e.code)
             except Exception:  # told and logged by the service
                 value = service.read_one(node, ua.TimestampsToReturn(wanted), user, datetime.now(UTC))
                 return struct_to_binary(value)
@@ -274,67 +270,10 @@ class ReadPlanner:
         key = (binding.kind, binding.start, binding.stop, binding.vtype, times)
         known = self._arrays.get(key)
         if known is None:
-            known = self._arrays[key] = _encode_array(store, binding, times)
+            known = self._arrays[key] = encode_array(store, binding, times)
         return known
 
 
-def _encode_array(store: ValueStore, binding: Binding, times: int) -> bytes:
-    start, stop = binding.start, binding.stop
-    if binding.kind is Kind.DETAIL:
-        status = 0 if store.generation else BAD_WAITING_FOR_INITIAL_DATA
-        values: Any = store.detail[start:stop]
-    else:
-        status = range_status(store, start, stop)
-        values = cast(raw(store, start, stop), binding.vtype) if status < BAD else None
-    ticks = range_ticks(store, start, stop) if times & SOURCE else 0
-    mask = STATUS | (times & SERVER) | (SOURCE if ticks else 0)
-    if status < BAD:
-        head = struct.pack("<BBi", mask | VALUE, 0x80 | binding.vtype.value, stop - start)
-        parts = [head, np.ascontiguousarray(values).tobytes(), struct.pack("<I", status)]
-    else:
-        parts = [_STATUS.pack(mask, status)]
-    if ticks:
-        parts.append(_TICKS.pack(ticks))
-    if times & SERVER:
-        parts.append(_TICKS.pack(store.server_ticks))
-    return b"".join(parts)
-
-
-class _Encoded:
-    """A DataValue that hardly ever changes, encoded but for its timestamps."""
-
-    def __init__(self, times: int) -> None:
-        self._times = times
-        self._value: ua.DataValue | None = None
-        self._body = b""
-        self._source = self._server = 0
-
-    def encode(self, value: ua.DataValue) -> bytes:
-        """The value with the wanted timestamps; the time of reading for those that it lacks."""
-        if value is not self._value:
-            self._keep(value)
-        times = self._times
-        now = self._server or filetime(time.time_ns())
-        body = self._body
-        if times & SOURCE:
-            body += _TICKS.pack(self._source or now)
-        return body + _TICKS.pack(now) if times & SERVER else body
-
-    def _keep(self, value: ua.DataValue) -> None:
-        status = value.StatusCode.value if value.StatusCode is not None else 0
-        good = status < BAD
-        body = bytes([STATUS | self._times | (VALUE if good else 0)])
-        if good:
-            body += variant_to_binary(value.Value or ua.Variant())
-        self._body = body + struct.pack("<I", status)
-        self._source, self._server = _ticks(value.SourceTimestamp), _ticks(value.ServerTimestamp)
-        self._value = value
-
-
 def _constant(value: ua.DataValue, times: int) -> Encoder:
-    kept = _Encoded(times)
+    kept = Encoded(times)
     return lambda: kept.encode(value)
-
-
-def _ticks(when: datetime | None) -> int:
-    return 0 if when is None else ua.datetime_to_win_epoch(when)
