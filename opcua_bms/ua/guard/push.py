@@ -36,6 +36,7 @@ from opcua_bms.ua.security.certificates import (
 from opcua_bms.ua.security.gate import Gate
 from opcua_bms.ua.security.pki import PkiStore
 from opcua_bms.ua.security.roles import Role
+from opcua_bms.ua.security.validation import CertificateRejectedError, validate_own
 from opcua_bms.ua.session import caller
 from opcua_bms.ua.space.standard import constant, prune
 
@@ -266,8 +267,13 @@ class PushManagement:
         fitting = [k for k in candidates if k.public_key() == public]
         if not fitting or own is None or application_uris(certificate)[:1] != application_uris(own)[:1]:
             codec.refuse(StatusCodes.BadSecurityChecksFailed)
-        for raw in issuers or ():
-            await asyncio.to_thread(self._store.add, "issuer", _parsed(raw))
+        chain = tuple(_parsed(raw) for raw in issuers or ())
+        try:
+            validate_own(certificate, chain, self._gate.utc(), self._gate.settings.validation)
+        except CertificateRejectedError:  # else nobody could connect any more, whoever applies it
+            codec.refuse(StatusCodes.BadSecurityChecksFailed)
+        for issuer in chain:
+            await asyncio.to_thread(self._store.add, "issuer", issuer)
         self._update = (certificate, fitting[0])
         return [ua.Variant(True, ua.VariantType.Boolean)]
 

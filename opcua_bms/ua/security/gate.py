@@ -129,11 +129,14 @@ class Gate:
                 self.incidents.notice("trust_list_problem", problem, reason=problem)
         return lists
 
+    def utc(self) -> datetime.datetime:
+        """The time that certificates are held against."""
+        return datetime.datetime.fromtimestamp(self.clock.utc_ns() / 1e9, datetime.UTC)
+
     def rejection(self, chain: tuple[x509.Certificate, ...], lists: TrustLists) -> CertificateRejectedError | None:
         """Why a certificate may not come in; None: it may. Tells nobody."""
-        now = datetime.datetime.fromtimestamp(self.clock.utc_ns() / 1e9, datetime.UTC)
         try:
-            validate_application(chain, lists, now, self.settings.validation)
+            validate_application(chain, lists, self.utc(), self.settings.validation)
         except CertificateRejectedError as error:
             return error
         return None

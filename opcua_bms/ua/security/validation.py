@@ -100,6 +100,34 @@ def validate_user(
     return chain[0]
 
 
+def validate_own(
+    certificate: x509.Certificate,
+    issuers: tuple[x509.Certificate, ...],
+    now: datetime.datetime,
+    rules: ValidationRules,
+) -> None:
+    """Check a certificate that is to become the own one (OPC 10000-12 §7.10.4); raises CertificateRejectedError.
+
+    `issuers`: what came with it; whether clients trust them is theirs to judge.
+    """
+    try:
+        _check_strength(certificate, certificate, rules)
+        if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
+            raise CertificateRejectedError(_Codes.BadCertificateTimeInvalid, "not valid now", certificate)
+        usage = _key_usage(certificate)
+        if usage is None or not (usage.digital_signature and usage.key_encipherment):
+            raise CertificateRejectedError(
+                _Codes.BadCertificateUseNotAllowed, "KeyUsage lacks digitalSignature or keyEncipherment", certificate
+            )
+        named = [one for one in issuers if one.subject == certificate.issuer]
+        if issuers and not any(_signed_by(certificate, one) for one in named):
+            raise CertificateRejectedError(_Codes.BadCertificateInvalid, "not signed by its issuers", certificate)
+    except (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension) as error:
+        raise CertificateRejectedError(
+            _Codes.BadCertificateInvalid, f"malformed certificate: {error}", certificate
+        ) from None
+
+
 def check_application_uri(leaf: x509.Certificate, application_uri: str | None) -> None:
     """The ApplicationUri of the session must be the certificate's (OPC 10000-4 §5.7.2)."""
     if not application_uri or application_uri not in application_uris(leaf):

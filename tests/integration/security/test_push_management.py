@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from asyncua.common.utils import Buffer
 from asyncua.ua.status_codes import StatusCodes
 from asyncua.ua.ua_binary import struct_from_binary, struct_to_binary
 from asyncua.ua.uaerrors import UaStatusCodeError
-from certificate_forge import NOW, Forged, forge
+from certificate_forge import DAY, NOW, Forged, forge
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from guarded_server import guarded_server, make_gate
@@ -116,6 +117,30 @@ async def test_trust_list_is_read_and_replaced(server: UaServer) -> None:
         assert len(server.iserver.gate.store.lists().trusted) == 2  # type: ignore[union-attr]  # made with one
 
 
+def issued(
+    request: x509.CertificateSigningRequest,
+    authority: Forged,
+    *,
+    start: datetime.datetime = NOW,
+    end: datetime.datetime = NOW + 30 * DAY,
+    usage: bool = True,
+) -> x509.Certificate:
+    """What an authority makes of a request."""
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(request.subject)
+        .issuer_name(authority.certificate.subject)
+        .public_key(request.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(start)
+        .not_valid_after(end)
+    )
+    for extension in request.extensions:
+        if usage or not isinstance(extension.value, x509.KeyUsage):
+            builder = builder.add_extension(extension.value, extension.critical)
+    return builder.sign(authority.key, hashes.SHA256())
+
+
 async def test_own_certificate_is_renewed_by_an_authority(server: UaServer) -> None:
     """CreateSigningRequest, UpdateCertificate, ApplyChanges: new channels get the new certificate at once."""
     gate = server.iserver.gate
@@ -127,21 +152,22 @@ async def test_own_certificate_is_renewed_by_an_authority(server: UaServer) -> N
         data = await call(client, CONFIGURATION, 12737, null, null, nothing, ua.Variant(True), raw(b"n" * 32))
         request = x509.load_der_x509_csr(bytes(data))
         assert request.is_signature_valid
-        builder = (
-            x509.CertificateBuilder()
-            .subject_name(request.subject)
-            .issuer_name(authority.certificate.subject)
-            .public_key(request.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(NOW)
-            .not_valid_after(authority.certificate.not_valid_after_utc)
-        )
-        for extension in request.extensions:
-            builder = builder.add_extension(extension.value, extension.critical)
-        signed = builder.sign(authority.key, hashes.SHA256())
+        signed = issued(request, authority)
         issuers = ua.Variant([authority.der], ua.VariantType.ByteString, is_array=True)
         with pytest.raises(UaStatusCodeError):  # a certificate for somebody else's key
             await call(client, CONFIGURATION, 13737, null, null, raw(NEWCOMER.der), issuers, nothing, none)
+        other = forge("another authority", authority=True)
+        for useless in (  # with which nobody could connect any more
+            issued(request, authority, start=NOW - 9 * DAY, end=NOW - DAY),
+            issued(request, authority, start=NOW + DAY),
+            issued(request, authority, usage=False),
+            issued(request, other),
+        ):
+            with pytest.raises(UaStatusCodeError) as caught:
+                await call(client, CONFIGURATION, 13737, null, null, raw(der(useless)), issuers, nothing, none)
+            assert caught.value.code == StatusCodes.BadSecurityChecksFailed
+        with pytest.raises(UaStatusCodeError):  # none of them waits to be applied
+            await call(client, CONFIGURATION, 12740)
         with pytest.raises(UaStatusCodeError):  # private keys do not travel
             await call(
                 client, CONFIGURATION, 13737, null, null, raw(der(signed)), issuers, ua.Variant("PEM"), raw(b"k")
