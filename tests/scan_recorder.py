@@ -19,12 +19,13 @@ BMS = "BMS"
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What a client learns of a value: its SourceTimestamp (s), and the number of the message it came in."""
+    """What a client learns of a value: SourceTimestamp and ServerTimestamp (s), and the number of its message."""
 
     message: int
     at: float
     status: int
     value: Any
+    scan: float = 0.0
 
 
 class Recorder:
@@ -42,8 +43,11 @@ class Recorder:
         """The NodeId of a path; i=… is one of namespace 0."""
         return ua.NodeId(int(path[2:])) if path.startswith("i=") else ua.NodeId(path, self.site)
 
-    async def watch(self, paths: Sequence[str], notifiers: Sequence[str] = ()) -> None:
-        """Monitor values (each scan, whether it changed them or not) and alarms (standard OfType filter)."""
+    async def watch(self, paths: Sequence[str], notifiers: Sequence[str] = (), queue: int = 1000) -> None:
+        """Monitor values (each scan, whether it changed them or not) and alarms (standard OfType filter).
+
+        `queue` scans are kept while we are late; it fails if the server has no room for so many.
+        """
         if not self._subscription:
             self._subscription = await self.wire.subscribe(50.0)
         trigger = ua.DataChangeFilter(Trigger=ua.DataChangeTrigger.StatusValueTimestamp)
@@ -58,11 +62,12 @@ class Recorder:
                     self.events[path] = []
                 else:
                     self.samples[path] = []
-                parameters = ua.MonitoringParameters(handle, 0.0, chosen, 1000, True)
+                parameters = ua.MonitoringParameters(handle, 0.0, chosen, queue, True)
                 what = ua.ReadValueId(self.node(path), attribute)
                 items.append(ua.MonitoredItemCreateRequest(what, ua.MonitoringMode.Reporting, parameters))
             for result in await self.wire.monitor(self._subscription, *items):
                 result.StatusCode.check()
+                assert result.RevisedQueueSize == queue, "scans would be lost, and nobody told"
 
     async def listen(self) -> None:
         """Take messages until cancelled."""
@@ -75,8 +80,9 @@ class Recorder:
                 value = note.Value
                 status = value.StatusCode.value if value.StatusCode is not None else 0
                 at = value.SourceTimestamp.timestamp() if value.SourceTimestamp is not None else 0.0
+                scan = value.ServerTimestamp.timestamp() if value.ServerTimestamp is not None else 0.0
                 content = value.Value.Value if value.Value is not None else None
-                self.samples[self._names[note.ClientHandle][0]].append(Sample(number, at, status, content))
+                self.samples[self._names[note.ClientHandle][0]].append(Sample(number, at, status, content, scan))
             for event in event_fields(result):
                 self.events[self._names[event.ClientHandle][0]].append(row(event))
             self._arrived.set()

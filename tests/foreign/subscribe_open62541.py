@@ -1,6 +1,6 @@
 """What subscribe.mjs does, with open62541: `python subscribe_open62541.py ENDPOINT NODES SECONDS FILE`.
 
-NODES is a JSON list of paths of the plant; FILE gets {"statuses": …, "stamps": {path: [source times in ms]}}.
+NODES is a JSON list of paths of the plant; FILE gets {path: [[server time, source time, is it Good]]}, times in ms.
 """
 
 from __future__ import annotations
@@ -15,19 +15,24 @@ from typing import Any
 import o6
 from o6.ns import ns0
 
+Notes = dict[str, list[tuple[int, int, bool]]]
 
-async def watch(endpoint: str, paths: list[str], seconds: float) -> dict[str, Any]:
+
+def milliseconds(moment: Any) -> int:
+    """A time as o6 has it."""
+    return round(datetime.fromisoformat(str(moment)).timestamp() * 1000)
+
+
+async def watch(endpoint: str, paths: list[str], seconds: float) -> Notes:
     """Every scan of every path for some seconds."""
     client = o6.Client(endpoint)
     await client.connect()
-    statuses: dict[str, int] = {}
-    stamps: dict[str, list[float]] = {path: [] for path in paths}
+    notes: Notes = {path: [] for path in paths}
 
     def listener(path: str) -> Any:
         def take(value: Any) -> None:
-            name = str(value.status)
-            statuses[name] = statuses.get(name, 0) + 1
-            stamps[path].append(round(datetime.fromisoformat(str(value.sourceTimestamp)).timestamp() * 1000))
+            times = milliseconds(value.serverTimestamp), milliseconds(value.sourceTimestamp)
+            notes[path].append((*times, str(value.status) == "GOOD"))
 
         return take
 
@@ -42,7 +47,7 @@ async def watch(endpoint: str, paths: list[str], seconds: float) -> dict[str, An
         await client.monitor(o6.NodeId(prefix + path), listener(path), 0.0, **options)
     await asyncio.sleep(seconds)
     await client.disconnect()
-    return {"statuses": statuses, "stamps": stamps}
+    return notes
 
 
 def main() -> None:
