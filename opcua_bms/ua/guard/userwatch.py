@@ -1,4 +1,7 @@
-"""Open sessions follow the user file: who lost a role loses it at once, who was removed is out (OPC 10000-18 §4.3)."""
+"""Open sessions follow the user file: who lost a role loses it at once, who was removed is out (OPC 10000-18 §4.3).
+
+So is whose user certificate is trusted no more, or revoked.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from typing import Any
 from opcua_bms.errors import OpcuaBmsError
 from opcua_bms.ua.guard.session import GuardedSession
 from opcua_bms.ua.security.gate import Gate
+from opcua_bms.ua.security.pki import TrustLists
 from opcua_bms.ua.security.roles import RemoteUser
 
 LOOK_S = 1.0
@@ -19,7 +23,7 @@ class UserWatch:
     def __init__(self, server: Any) -> None:
         self._server = server
         self._gate: Gate = server.iserver.gate
-        self._seen: tuple[Any, Any] = (self._stamp(), self._gate.settings)
+        self._seen: tuple[Any, ...] = (*self._stamp(), self._gate.settings)
 
     async def run(self) -> None:
         """Look every LOOK_S until cancelled."""
@@ -28,8 +32,8 @@ class UserWatch:
             await asyncio.sleep(LOOK_S)
 
     async def look(self) -> None:
-        """One look: has the user file, or have the applications' roles, changed?"""
-        seen = await asyncio.to_thread(self._stamp), self._gate.settings
+        """One look: has the user file, the users' trust list, or have the applications' roles, changed?"""
+        seen = (*await asyncio.to_thread(self._stamp), self._gate.settings)
         if seen == self._seen:
             return
         try:
@@ -40,13 +44,14 @@ class UserWatch:
             return
         self._seen = seen
 
-    def _stamp(self) -> tuple[int, int, int] | None:
-        users = self._gate.users
+    def _stamp(self) -> tuple[tuple[int, int, int] | None, TrustLists | None]:
+        users, store = self._gate.users, self._gate.user_store
+        lists = store.lists() if store is not None else None
         try:
             state = users.path.stat() if users is not None else None
         except OSError:
-            return None
-        return None if state is None else (state.st_mtime_ns, state.st_size, state.st_ino)
+            return None, lists
+        return None if state is None else (state.st_mtime_ns, state.st_size, state.st_ino), lists
 
     async def _revise(self, session: GuardedSession) -> None:
         before = session.user

@@ -108,14 +108,15 @@ class Authenticator:
     def _application(self, application_uri: str) -> frozenset[Role]:
         return self.settings.application_roles.get(application_uri, frozenset())
 
-    def _known(self, record: UserRecord, application_uri: str, certificate: str = "") -> RemoteUser:
+    def _known(self, record: UserRecord, application_uri: str, chain: tuple[x509.Certificate, ...] = ()) -> RemoteUser:
         roles = {Role.ANONYMOUS, Role.AUTHENTICATED_USER, *record.roles, *self._application(application_uri)}
         return RemoteUser(
             name=record.name,
             roles=frozenset(roles),
             anonymous=False,
             application_uri=application_uri,
-            certificate=certificate,
+            certificate=fingerprint(chain[0]) if chain else "",
+            chain=chain,
         )
 
     def as_of_now(self, user: RemoteUser) -> RemoteUser | None:
@@ -125,7 +126,17 @@ class Authenticator:
         record = self.users.find(user.name or "") if self.users is not None else None
         if record is None or (user.certificate and user.certificate not in record.certificates):
             return None
-        return self._known(record, user.application_uri, user.certificate)
+        if user.chain and not self._trusts(user.chain):
+            return None
+        return self._known(record, user.application_uri, user.chain)
+
+    def _trusts(self, chain: tuple[x509.Certificate, ...]) -> bool:
+        lists = self.user_store.lists() if self.user_store else _NOBODY
+        try:
+            validate_user(chain, lists, _utc(self._clock), self.settings.validation)
+        except CertificateRejectedError:
+            return False
+        return True
 
     async def _password(self, token: ua.UserNameIdentityToken, challenge: Challenge) -> RemoteUser:
         policy = self._announced(token, ua.UserTokenType.UserName, challenge)
@@ -172,7 +183,7 @@ class Authenticator:
         except OpcuaBmsError as error:
             reason, hint = str(error), ""
         if record is not None:
-            return self._known(record, challenge.application_uri, fingerprint(chain[0]))
+            return self._known(record, challenge.application_uri, chain)
         self._incidents.report(
             "user_certificate_rejected",
             challenge.address,

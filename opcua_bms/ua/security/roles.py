@@ -8,6 +8,7 @@ from enum import Enum
 
 from asyncua import ua
 from asyncua.crypto.permission_rules import User, UserRole
+from cryptography import x509
 
 P = ua.PermissionType
 Grants = Mapping["Role", ua.PermissionType]
@@ -134,6 +135,8 @@ class RemoteUser(User):
     application_uri: str = ""
     certificate: str = ""
     """fingerprint of the user certificate, if the user came in with one"""
+    chain: tuple[x509.Certificate, ...] = ()
+    """that certificate with what came with it"""
 
     def __post_init__(self) -> None:
         self.role = UserRole.Anonymous if self.anonymous else UserRole.User

@@ -114,3 +114,31 @@ async def test_a_running_server_looks_by_itself(tmp_path: Path) -> None:
         assert await client.get_node(VALUE).read_value() is not None
         gate.store.reject(thumbprint(LEAVER.certificate))
         assert await is_out(client)
+
+
+async def test_who_came_with_a_certificate_that_is_revoked_is_out(tmp_path: Path) -> None:
+    """A user certificate is reported stolen: its sessions end, and nobody else's."""
+    gate = make_gate(tmp_path, OPEN)
+    assert gate.store is not None
+    assert gate.user_store is not None
+    assert gate.users is not None
+    gate.store.add("trusted", STAYER.certificate)
+    gate.user_store.add("trusted", ROOT.certificate)
+    gate.user_store.add("trusted", LEAVER.certificate)
+    for name, person in (("paul", REVOKED), ("petra", LEAVER)):
+        gate.users.add(name, None, [Role.OBSERVER])
+        gate.users.bind_certificate(name, person.certificate)
+    async with guarded_server(gate) as server:
+        clients = []
+        for person in (REVOKED, LEAVER):
+            client = await secure_client(server, STAYER, ChannelPolicy.BASIC256SHA256)
+            client.user_certificate, client.user_private_key = person.certificate, person.key
+            await client.connect()
+            assert await client.get_node(VALUE).read_value() is not None
+            clients.append(client)
+        crl = revocation_list(ROOT, REVOKED).public_bytes(Encoding.DER)
+        (gate.user_store.root / "trusted/crl/root.crl").write_bytes(crl)
+        assert await is_out(clients[0])
+        assert [session.user.name for session in server.iserver.sessions] == ["petra"]
+        assert await clients[1].get_node(VALUE).read_value() is not None
+        await clients[1].disconnect()
