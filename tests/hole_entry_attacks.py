@@ -16,8 +16,8 @@ from asyncua.crypto.uacrypto import encrypt_rsa15
 from asyncua.ua.ua_binary import struct_to_binary
 from hole_server import PASSWORD
 from hole_target import LATE_PERSON, OTHER, REVOKED, SERVER, STRANGER, TRUSTED, WEAK, Target
-from holes import PATIENCE_S, REFUSED, accepted, enters, finishes, hole
-from ua_attacker import RawClient
+from holes import REFUSED, accepted, enters, finishes, hole
+from ua_attacker import PATIENCE_S, RawClient
 from ua_requests import (
     VALUE,
     activate_request,

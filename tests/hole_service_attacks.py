@@ -17,8 +17,8 @@ from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.ua_binary import struct_to_binary
 from hole_server import LARGE, SESSIONS
 from hole_target import Target
-from holes import PATIENCE_S, REFUSED, accepted, ended, enters, finishes, hole
-from ua_attacker import RawClient
+from holes import REFUSED, accepted, ended, enters, finishes, hole
+from ua_attacker import PATIENCE_S, RawClient
 from ua_requests import (
     VALUE,
     activate_request,

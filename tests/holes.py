@@ -11,11 +11,10 @@ from asyncua import ua
 from asyncua.client.client import Client
 from asyncua.ua.uaerrors import UaError
 from hole_target import Target
-from ua_attacker import RawClient
+from ua_attacker import PATIENCE_S, RawClient
 from ua_requests import node
 
 REFUSED = (UaError, ConnectionError, TimeoutError, asyncio.IncompleteReadError)
-PATIENCE_S = 20.0
 Attack = Callable[[Target], Awaitable[bool]]
 
 

@@ -11,6 +11,9 @@ from asyncua.common.utils import Buffer
 from asyncua.ua.ua_binary import nodeid_from_binary, struct_from_binary, struct_to_binary
 from ua_requests import VALUE, activate_request, create_request, hello, read_request
 
+PATIENCE_S = 20.0
+"""for what must come: a busy machine may stand still for seconds"""
+
 
 class RawClient:
     """One TCP connection."""
@@ -51,13 +54,13 @@ class RawClient:
         """Raw bytes."""
         self.writer.write(data)
 
-    async def receive(self, wait_s: float = 5.0) -> tuple[bytes, bytes]:
+    async def receive(self, wait_s: float = PATIENCE_S) -> tuple[bytes, bytes]:
         """(type, rest) of the next chunk; IncompleteReadError when the server closed."""
         async with asyncio.timeout(wait_s):
             head = await self.reader.readexactly(8)
             return head[:3], head[3:4] + await self.reader.readexactly(int.from_bytes(head[4:], "little") - 8)
 
-    async def error(self, wait_s: float = 5.0) -> int:
+    async def error(self, wait_s: float = PATIENCE_S) -> int:
         """The code of the ERR that ends this connection; asserts that it ends."""
         while True:
             kind, rest = await self.receive(wait_s)
@@ -67,7 +70,7 @@ class RawClient:
             assert await self.reader.read() == b""
         return int.from_bytes(rest[1:5], "little")
 
-    async def closed(self, wait_s: float = 5.0) -> bool:
+    async def closed(self, wait_s: float = PATIENCE_S) -> bool:
         """Whether the server ends the connection, whatever it says before."""
         try:
             async with asyncio.timeout(wait_s):
@@ -134,7 +137,7 @@ class RawClient:
         request.RequestHeader.TimeoutHint = timeout_hint
         return self.chunk(b"MSG", struct_to_binary(request))
 
-    async def response(self, wait_s: float = 5.0) -> Any:
+    async def response(self, wait_s: float = PATIENCE_S) -> Any:
         """The next response, whole."""
         body = b""
         while True:
@@ -150,7 +153,7 @@ class RawClient:
         self.left = len(buffer)
         return answer
 
-    async def ask(self, request: Any, wait_s: float = 5.0) -> Any:
+    async def ask(self, request: Any, wait_s: float = PATIENCE_S) -> Any:
         """Send a request and take its response."""
         self.send(self.message(request))
         return await self.response(wait_s)

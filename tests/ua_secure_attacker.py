@@ -13,7 +13,7 @@ from asyncua.crypto.uacrypto import CertProperties
 from asyncua.ua.ua_binary import header_from_binary, struct_from_binary, struct_to_binary
 from certificate_forge import Forged
 from cryptography import x509
-from ua_attacker import RawClient
+from ua_attacker import PATIENCE_S, RawClient
 from ua_requests import activate_request, create_request
 
 from opcua_bms.ua.security.certificates import der
@@ -75,7 +75,7 @@ class SecureRawClient(RawClient):
         self.request_id += 1
         return bytes(self.connection.message_to_binary(body, request_id=self.request_id))
 
-    async def response(self, wait_s: float = 5.0) -> Any:
+    async def response(self, wait_s: float = PATIENCE_S) -> Any:
         """The next response, deciphered."""
         while True:
             kind, rest = await self.receive(wait_s)
