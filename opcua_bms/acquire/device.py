@@ -14,7 +14,7 @@ from opcua_bms.acquire.health import Counters, Repeats
 from opcua_bms.acquire.lane import Frame, Lane
 from opcua_bms.acquire.life import Life
 from opcua_bms.acquire.pace import Pace
-from opcua_bms.acquire.quarantine import Run
+from opcua_bms.acquire.pieces import Run, overlap
 from opcua_bms.acquire.schedule import Schedule, SlowSchedule
 from opcua_bms.acquire.settings import BackOff
 from opcua_bms.profiles.plan import DevicePlan
@@ -239,10 +239,14 @@ class Device:
             if fault is not None:
                 self._tell("device_block_refused", block.address, fault, None)
         bad, mended = lane.quarantine.news()
-        if bad:
-            self._log.warning("device_registers_left_out", registers=_in_words(bad), reason="refused by the device")
-        if mended:
-            self._log.info("device_registers_taken_back", registers=_in_words(mended))
+        now_s = self.pace.monotonic()
+        if bad and (count := self._repeats.tell(f"device_registers_left_out {bad[0][:2]}", now_s)):
+            words = _in_words(bad)
+            self._log.warning("device_registers_left_out", registers=words, reason="refused by the device", count=count)
+        if mended and (count := self._repeats.tell(f"device_registers_taken_back {mended[0][:2]}", now_s)):
+            self._log.info("device_registers_taken_back", registers=_in_words(mended), count=count)
+        if any(r.group == "slow" and overlap((r.table, r.address, r.count), m) for r in lane.requests for m in mended):
+            self._slow.again()
 
     def _tell(self, event: str, address: int | None, fault: Fault, retry_in_s: float | None) -> None:
         """One line for a new error, then one a minute with its count."""

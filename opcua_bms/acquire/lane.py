@@ -12,7 +12,8 @@ import numpy as np
 from opcua_bms.acquire.driver import U16, Driver, Fault, ModbusException, Outcome, Reader, Timeout
 from opcua_bms.acquire.health import Counters
 from opcua_bms.acquire.pace import Pace
-from opcua_bms.acquire.quarantine import Ask, Bools, Quarantine, is_refusal
+from opcua_bms.acquire.pieces import Ask, is_refusal
+from opcua_bms.acquire.quarantine import Bools, Quarantine
 from opcua_bms.model.image import BlockHealth
 from opcua_bms.profiles.plan import DevicePlan
 from opcua_bms.profiles.planner import Request
@@ -22,7 +23,9 @@ TRIPS = 64
 EXPLORING = 16
 """requests of one scan that may be spent on finding out which registers a device refuses"""
 EXPLORING_SHARE = 0.25
-"""and the share of the period"""
+"""and until which share of the period"""
+EXPLORING_LATE = 2
+"""after that, so that a slow line finds out as well"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -145,9 +148,9 @@ class Lane:
         now_s = self._pace.monotonic()
         quarantine.take(asks, outcome.faults, now_s)
         reads: list[tuple[Sequence[Ask], Outcome]] = [(asks, outcome)]
-        left = EXPLORING
-        while outcome.fatal is None and now_s < until_s:
-            more = quarantine.explore(left, now_s)
+        left = EXPLORING if now_s < until_s else EXPLORING_LATE
+        while outcome.fatal is None:
+            more = quarantine.explore(left, now_s, probe=len(reads) == 1)
             if not more:
                 break
             found = await self._driver.prepare(more, urgent=self._urgent).read(words)
@@ -158,6 +161,8 @@ class Lane:
                 break
             reads.append((more, found))
             left -= len(more)
+            if now_s >= until_s:
+                break
         return quarantine.outcome(n, reads)
 
     def _reader(self, slow: bool) -> tuple[tuple[Ask, ...], Reader]:

@@ -1,170 +1,20 @@
-"""Registers that a device refuses: split until only the bad ones are left out, and probed now and then.
+"""Registers that a device refuses: split until only the bad ones are left out, and probed again and again.
 
 Pure: requests go out and their faults come in; whoever reads decides how many at a time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from enum import Enum, auto
-from itertools import pairwise
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from opcua_bms.acquire.driver import Block, Fault, ModbusException, Outcome
+from opcua_bms.acquire.driver import Block, Fault, Outcome, ends_read
+from opcua_bms.acquire.pieces import Ask, Parts, Run, State, is_refusal, overlap
 from opcua_bms.profiles.planner import Spans
 
 Bools = npt.NDArray[np.bool_]
-Run = tuple[str, int, int]
-"""table, zero-based address, count"""
-
-REFUSALS = frozenset({2, 3})
-"""Illegal data address or value: what a device says of registers that it does not have."""
-PROBE_S = 60.0
-PROBE_CAP_S = 3600.0
-
-
-def is_refusal(fault: Fault | None) -> bool:
-    """Whether a fault says that some of the registers do not exist."""
-    return isinstance(fault, ModbusException) and fault.code in REFUSALS
-
-
-class _State(Enum):
-    GOOD = auto()
-    SUSPECT = auto()
-    """refused as a whole; its halves are still to be asked"""
-    UNTRIED = auto()
-    """to be asked as it is before anything else"""
-    BAD = auto()
-
-
-@dataclass(slots=True)
-class _Piece:
-    """Atoms [first, stop) of a block; `seams` are boundaries at which good pieces were joined again."""
-
-    first: int
-    stop: int
-    state: _State
-    seams: tuple[int, ...] = ()
-    due_s: float = 0.0
-    interval_s: float = PROBE_S
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """One read (a `driver.Block`) of a part of request `index`; `piece` None: of all of it."""
-
-    table: str
-    address: int
-    count: int
-    offset: int
-    index: int
-    piece: _Piece | None = None
-
-
-@dataclass(slots=True)
-class _Parts:
-    """One request of the plan and the pieces that it fell into."""
-
-    request: Block
-    index: int
-    starts: list[int]
-    ends: list[int]
-    pieces: list[_Piece] = field(default_factory=list)
-    barred: set[int] = field(default_factory=set)
-    """boundaries over which the device does not let us read although both sides can be read"""
-    retest: bool = False
-    """a part of it was found good for the first time: was it all only a moment's trouble?"""
-
-    def __post_init__(self) -> None:
-        self.make_whole()
-
-    def make_whole(self) -> None:
-        self.pieces = [_Piece(0, len(self.starts), _State.GOOD)]
-        self.retest = False
-
-    @property
-    def is_whole(self) -> bool:
-        return len(self.pieces) == 1 and self.pieces[0].state is _State.GOOD
-
-    @property
-    def is_settled(self) -> bool:
-        return all(p.state in (_State.GOOD, _State.BAD) for p in self.pieces)
-
-    def ask(self, piece: _Piece) -> Ask:
-        address, end = self.starts[piece.first], self.ends[piece.stop - 1]
-        request = self.request
-        offset = request.offset + address - request.address
-        return Ask(request.table, address, end - address, offset, self.index, piece)
-
-    def asks(self) -> list[Ask]:
-        """What a scan asks of this request: its good pieces; all of it where nothing is known to be good."""
-        r = self.request
-        whole = Ask(r.table, r.address, r.count, r.offset, self.index)
-        if self.is_whole:
-            return [whole]
-        good = [self.ask(p) for p in self.pieces if p.state is _State.GOOD]
-        return good if good and not self.retest else [whole, *good]
-
-    def refuse(self, piece: _Piece, now_s: float) -> None:
-        """A piece was refused as it stands: what to try next."""
-        if piece.seams:
-            self.barred.update(piece.seams)
-            cuts = [piece.first, *piece.seams, piece.stop]
-            own = [_Piece(a, b, _State.UNTRIED) for a, b in pairwise(cuts)]
-            self._replace(piece, own)
-        elif piece.stop - piece.first > 1:
-            piece.state = _State.SUSPECT
-        else:
-            piece.interval_s = min(2 * piece.interval_s, PROBE_CAP_S) if piece.due_s else piece.interval_s
-            piece.state, piece.due_s = _State.BAD, now_s + piece.interval_s
-
-    def halve(self, piece: _Piece) -> list[_Piece]:
-        """Replace a suspect by its halves, untried."""
-        middle = (piece.first + piece.stop) // 2
-        halves = [
-            _Piece(a, b, _State.UNTRIED, (), piece.due_s, piece.interval_s)
-            for a, b in ((piece.first, middle), (middle, piece.stop))
-        ]
-        self._replace(piece, halves)
-        return halves
-
-    def _replace(self, piece: _Piece, others: list[_Piece]) -> None:
-        at = next(i for i, p in enumerate(self.pieces) if p is piece)
-        self.pieces[at : at + 1] = others
-
-    def join(self) -> None:
-        """Once nothing is open: good neighbours into one read again, bad ones into one run."""
-        out: list[_Piece] = []
-        for piece in self.pieces:
-            last = out[-1] if out else None
-            if last is None or last.state is not piece.state:
-                out.append(piece)
-            elif piece.state is _State.BAD:
-                due_s, interval_s = min(last.due_s, piece.due_s), max(last.interval_s, piece.interval_s)
-                out[-1] = _Piece(last.first, piece.stop, _State.BAD, (), due_s, interval_s)
-            elif piece.first in self.barred:
-                out.append(piece)
-            else:
-                seams = (*last.seams, piece.first, *piece.seams)
-                out[-1] = _Piece(last.first, piece.stop, _State.GOOD, seams)
-        self.pieces = out
-
-    def refused_words(self) -> Iterable[tuple[int, int]]:
-        """(first, end) in the buffer of words of atoms that cannot be read."""
-        shift = self.request.offset - self.request.address
-        for piece in self.pieces:
-            if piece.state is not _State.GOOD:
-                for atom in range(piece.first, piece.stop):
-                    yield self.starts[atom] + shift, self.ends[atom] + shift
-
-    def bad_runs(self) -> Iterable[Run]:
-        for piece in self.pieces:
-            if piece.state is _State.BAD:
-                ask = self.ask(piece)
-                yield ask.table, ask.address, ask.count
 
 
 class Quarantine:
@@ -176,7 +26,7 @@ class Quarantine:
 
     def __init__(self, requests: Sequence[Block], atoms: Sequence[Spans], n_words: int) -> None:
         self._parts = [
-            _Parts(r, i, own.starts.tolist(), own.ends.tolist())
+            Parts(r, i, own.starts.tolist(), own.ends.tolist())
             for i, (r, own) in enumerate(zip(requests, atoms, strict=True))
         ]
         self._n_words = n_words
@@ -205,9 +55,12 @@ class Quarantine:
             if fault is None and piece is None:
                 parts.make_whole()
             elif fault is None and piece is not None:
-                had_good = any(p.state is _State.GOOD for p in parts.pieces)
-                piece.state = _State.GOOD
-                parts.retest = parts.retest or not had_good
+                parts.accept(piece, ask.span)
+            elif piece is not None and piece.state is State.BAD:
+                if is_refusal(fault):
+                    piece.refuse(ask.span, now_s)
+                else:
+                    piece.rest(now_s, longer=fault is not None and ends_read(fault))
             elif is_refusal(fault):
                 if piece is not None:
                     parts.refuse(piece, now_s)
@@ -220,19 +73,29 @@ class Quarantine:
                 self._parts[index].join()
         self._refresh()
 
-    def explore(self, limit: int, now_s: float) -> list[Ask]:
-        """Up to `limit` reads that find out more: halves of suspects, and bad runs whose time has come."""
+    def explore(self, limit: int, now_s: float, *, probe: bool) -> list[Ask]:
+        """Up to `limit` reads that find out more: halves of suspects; with `probe` one of a bad run that is due."""
         out: list[Ask] = []
         for parts in self._parts:
             if parts.is_whole:
                 continue
             for piece in sorted(parts.pieces, key=lambda p: p.first - p.stop):
-                due = piece.state is _State.BAD and now_s >= piece.due_s
-                if piece.state is _State.SUSPECT and len(out) + 2 <= limit:
+                if piece.state is State.SUSPECT and len(out) + 2 <= limit:
                     out += [parts.ask(half) for half in parts.halve(piece)]
-                elif (piece.state is _State.UNTRIED or due) and len(out) < limit:
+                elif piece.state is State.UNTRIED and len(out) < limit:
                     out.append(parts.ask(piece))
+        if probe and len(out) < limit:
+            out += self._probe(now_s)
         return out
+
+    def _probe(self, now_s: float) -> list[Ask]:
+        """One read of the bad run that has waited longest, if any is due."""
+        bad = [(piece, parts) for parts in self._parts for piece in parts.pieces if piece.state is State.BAD]
+        due = [(piece, parts) for piece, parts in bad if now_s >= piece.due_s]
+        if not due:
+            return []
+        piece, parts = min(due, key=lambda pair: pair[0].due_s)
+        return [parts.probe(piece)]
 
     def news(self) -> tuple[list[Run], list[Run]]:
         """Runs newly left out and runs taken back since the last call, once everything is settled."""
@@ -240,17 +103,18 @@ class Quarantine:
             return [], []
         now, before = frozenset(self.bad), self._told
         self._told = now
-        return sorted(now - before), sorted(r for r in before - now if not any(_overlap(r, other) for other in now))
+        return sorted(now - before), sorted(r for r in before - now if not any(overlap(r, other) for other in now))
 
     def outcome(self, n: int, reads: Sequence[tuple[Sequence[Ask], Outcome]]) -> Outcome:
         """What became of the n requests of the plan, from the reads of their parts.
 
-        A request has no fault if any part of it arrived and none met a fault of another kind than a refusal.
+        The first read is what the scan asks; the others only find out more. A request has no fault if any part of it
+        arrived and none that is known to be good met a fault of another kind than a refusal.
         """
         out = Outcome([None] * n, [np.nan] * n, [np.nan] * n, sum(outcome.sent for _, outcome in reads))
         arrived = [False] * n
         refusals: list[Fault | None] = [None] * n
-        for asks, outcome in reads:
+        for nth, (asks, outcome) in enumerate(reads):
             for ask, fault, answered_s, trip_s in zip(
                 asks, outcome.faults, outcome.answered_s, outcome.round_trip_s, strict=True
             ):
@@ -258,8 +122,8 @@ class Quarantine:
                 if fault is None:
                     arrived[k] = True
                     out.answered_s[k], out.round_trip_s[k] = answered_s, trip_s
-                elif is_refusal(fault):
-                    refusals[k] = fault
+                elif nth or is_refusal(fault):
+                    refusals[k] = refusals[k] or fault
                 else:
                     out.faults[k] = fault
         for k in range(n):
@@ -282,7 +146,3 @@ class Quarantine:
                 refused[first:end] = True
         if refused is None or self.refused is None or not np.array_equal(refused, self.refused):
             self.refused = refused
-
-
-def _overlap(a: Run, b: Run) -> bool:
-    return a[0] == b[0] and a[1] < b[1] + b[2] and b[1] < a[1] + a[2]
