@@ -9,8 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from opcua_bms.alarms.engine import AlarmEngine
-from opcua_bms.model.alarm import What
+from opcua_bms.model.alarm import ConditionInfo, What
 from opcua_bms.model.journal import Recorded
 from opcua_bms.sim.simulator import Simulator
 
@@ -24,6 +23,8 @@ PLANT_WIDE = frozenset({"AlarmFlood", "ClockStep", "JournalFailure"})
 """conditions that no single cluster has: many alarms are meant, and the machine's clock and disk are not ours"""
 HOLDS = frozenset({"CellTemperatureSpread"})
 """a healthy plant of few sensors can lie between where this clears and where it raises: once raised it holds"""
+UNREAD_LEAST, UNREAD_SHARE = 3, 0.05
+"""so many faults, and such a share of them, may meet a value that cannot be read because of another fault before"""
 STALL = "stall"
 """the machine did not let the program run: devices are missed then through nobody's fault"""
 
@@ -40,12 +41,17 @@ class Kind:
     after_s: float = math.inf
     may: frozenset[str] = frozenset()
     longest_s: float = 12.0
-    disturbed: bool = True
-    """readings have to arrive for it to be seen: a process that is held up may miss them"""
+    column: str = ""
+    """readings of this column have to arrive for it to be seen: of the places that the words name; empty: of none"""
 
     @property
     def allowed(self) -> frozenset[str]:
         return self.may | {self.must} if self.must else self.may
+
+    @property
+    def refuses(self) -> bool:
+        """Whether the device says that it lacks some registers: they are asked for again at growing times."""
+        return any(word in self.words[0] for word in ("illegal", "exception 2", "exception 3"))
 
 
 _LOSS = frozenset({"CommunicationLoss"})
@@ -73,25 +79,26 @@ _CELL, _NEXT, _SENSOR = "{c}.pack{p:02d}.cell{k:02d}", "{c}.pack{p:02d}.cell{n:0
 def line_kinds(period_s: float) -> list[Kind]:
     """Faults between us and a device."""
     return [
-        *(Kind((f"{{c}} {verb}",), "CommunicationLoss", 5 * period_s, disturbed=False) for verb in GONE),
+        *(Kind((f"{{c}} {verb}",), "CommunicationLoss", 5 * period_s) for verb in GONE),
         *(Kind((f"{{c}} {verb}",), may=_LOSS) for verb in SHAKEN),
     ]
 
 
 def data_kinds(period_s: float) -> list[Kind]:
     """Faults of what a device says, and a battery that is not well."""
-    slack_s, long_s, odd = 4 * period_s, 25.0, frozenset({"CellVoltageOutlier"})
+    slack_s, long_s, odd, none = 4 * period_s, 25.0, frozenset({"CellVoltageOutlier"}), frozenset[str]()
+    v, t = "cell.voltage", "sensor.temperature"
     return [
-        Kind((f"{_CELL} sensor-failed",), "VoltageSensorOff", 10 + slack_s, longest_s=long_s),
-        Kind((f"{_SENSOR} sensor-failed",), "TemperatureSensorOff", 10 + slack_s, longest_s=long_s),
-        Kind(("{c} heartbeat-frozen",), "ValuesFrozen", 5 + slack_s, longest_s=long_s),
+        Kind((f"{_CELL} sensor-failed",), "VoltageSensorOff", 10 + slack_s, none, long_s, v),
+        Kind((f"{_SENSOR} sensor-failed",), "TemperatureSensorOff", 10 + slack_s, none, long_s, t),
+        Kind(("{c} heartbeat-frozen",), "ValuesFrozen", 5 + slack_s, none, long_s, "cluster.heartbeat"),
         Kind(("{c} frozen",)),
-        Kind(("{c} bit alarm_word 2",), "AlarmWordBit02", slack_s),
-        Kind((f"{_CELL} voltage 3.55",), "CellVoltage", 3 + slack_s, odd, long_s),
-        Kind((f"{_CELL} voltage 2.9",), "CellVoltage", 3 + slack_s, odd, long_s),
-        Kind((f"{_CELL} voltage 3.45", f"{_NEXT} voltage 3.13"), "OpenWire", 10 + slack_s, odd, long_s),
-        Kind((f"{_SENSOR} temperature 57",), "CellTemperature", 3 + slack_s, _HOT, long_s),
-        Kind(("{c} soc 3",), "StateOfCharge", 3 + slack_s, longest_s=long_s),
+        Kind(("{c} bit alarm_word 2",), "AlarmWordBit02", slack_s, column="cluster.alarm_word"),
+        Kind((f"{_CELL} voltage 3.55",), "CellVoltage", 3 + slack_s, odd, long_s, v),
+        Kind((f"{_CELL} voltage 2.9",), "CellVoltage", 3 + slack_s, odd, long_s, v),
+        Kind((f"{_CELL} voltage 3.45", f"{_NEXT} voltage 3.13"), "OpenWire", 10 + slack_s, odd, long_s, v),
+        Kind((f"{_SENSOR} temperature 57",), "CellTemperature", 3 + slack_s, _HOT, long_s, t),
+        Kind(("{c} soc 3",), "StateOfCharge", 3 + slack_s, none, long_s, "cluster.state_of_charge"),
     ]
 
 
@@ -114,12 +121,26 @@ class Settling:
 
 @dataclass(slots=True)
 class Episode:
-    """One fault of one cluster, in ns UTC; `end_ns` 0: it lasts."""
+    """One fault of one cluster, in ns UTC; `end_ns` 0: it lasts.
+
+    `words` are what was said to the simulator, `slots` what has to be read for it to be seen; `readable_ns` is the
+    longest time over which that was read in each scan.
+    """
 
     cluster: int
     kind: Kind
     start_ns: int
     end_ns: int = 0
+    words: tuple[str, ...] = ()
+    slots: tuple[int, ...] = ()
+    readable_ns: int = 0
+    _read: tuple[int, int] = (0, 0)
+
+    def read(self, since_ns: int, until_ns: int) -> None:
+        """All of it could be read over this time, which goes on from the last one or begins anew."""
+        first_ns = self._read[0] if self._read[1] == since_ns else since_ns
+        self._read = first_ns, until_ns
+        self.readable_ns = max(self.readable_ns, until_ns - first_ns)
 
 
 class Mischief:
@@ -133,12 +154,16 @@ class Mischief:
         period_s: float,
         settling: Settling,
         noted: Callable[[float], None],
+        slots_of: Callable[[str, str], tuple[int, ...]],
     ) -> None:
         self._simulator, self._shape, self._rng, self._noted = simulator, shape, rng, noted
+        self._slots_of = slots_of
         self.settling = settling
         self._lines, self._data = line_kinds(period_s), data_kinds(period_s)
         n = simulator.topology.n_clusters
-        self._now: list[Episode | None] = [None] * n
+        self.now: list[Episode | None] = [None] * n
+        self.well_ns = [0] * n
+        """when all of a cluster can be read again; what was refused may take as long again until it is asked for"""
         self._until_s = [0.0] * n
         self._next_s = [time.monotonic() + 4 + rng.uniform(0, 10) for _ in range(n)]
         self.script: list[Episode] = []
@@ -146,9 +171,9 @@ class Mischief:
 
     async def step(self) -> None:
         """Break and mend what is due."""
-        for k in range(len(self._now)):
+        for k in range(len(self.now)):
             now = time.monotonic()
-            if self._now[k] is not None:
+            if self.now[k] is not None:
                 if now >= self._until_s[k]:
                     await self._mend(k)
                     settling_s = self.settling.longest_s + 10
@@ -162,26 +187,30 @@ class Mischief:
         kind = rng.choice(self._lines if rng.random() < 0.6 else self._data)
         cell = rng.randint(1, cells - 1)
         places = {"p": rng.randint(1, packs), "k": cell, "n": cell + 1, "s": rng.randint(1, sensors)}
-        self._now[k] = Episode(k, kind, time.time_ns())
-        self.script.append(self._now[k])  # type: ignore[arg-type] # set above
+        words = tuple(text.format(c=f"cluster{k + 1:02d}", **places) for text in kind.words)
+        slots = [s for text in words for s in self._slots_of(text.split()[0], kind.column)] if kind.column else []
+        episode = self.now[k] = Episode(k, kind, time.time_ns(), 0, words, tuple(slots))
+        self.script.append(episode)
         since_s = time.monotonic()  # every change of faults takes new readings, which may be read at once
-        for words in kind.words:
-            await self._simulator.inject(words.format(c=f"cluster{k + 1:02d}", **places).split())
+        for text in words:
+            await self._simulator.inject(text.split())
             self._noted(since_s)
         self.faults[" ".join(kind.words[0].split()[1:])] += 1
         self._until_s[k] = time.monotonic() + rng.uniform(0.1, kind.longest_s)
 
     async def _mend(self, k: int) -> None:
-        episode, self._now[k] = self._now[k], None
+        episode, self.now[k] = self.now[k], None
         since_s = time.monotonic()
         await self._simulator.clear(f"cluster{k + 1:02d}")
         self._noted(since_s)
         if episode is not None:
             episode.end_ns = time.time_ns()
+            refused_ns = episode.end_ns - episode.start_ns if episode.kind.refuses else 0
+            self.well_ns[k] = max(self.well_ns[k], episode.end_ns + refused_ns)
 
     async def mend(self) -> None:
         """End everything."""
-        for k, episode in enumerate(self._now):
+        for k, episode in enumerate(self.now):
             if episode is not None:
                 await self._mend(k)
 
@@ -190,7 +219,8 @@ class Mischief:
         now_ns = time.time_ns()
         start_ns = now_ns - round((time.monotonic() - since_s) * 1e9)
         stall = Kind((STALL,), may=_LOSS | {"ValuesFrozen"})  # the simulated heartbeats stood still too
-        self.script += [Episode(k, stall, start_ns, now_ns) for k in range(len(self._now))]
+        self.script += [Episode(k, stall, start_ns, now_ns) for k in range(len(self.now))]
+        self.well_ns[:] = [max(well_ns, now_ns) for well_ns in self.well_ns]
 
 
 @dataclass
@@ -201,21 +231,32 @@ class Comparison:
     cleared: int = 0
     expected: int = 0
     """faults that lasted long enough that an alarm had to follow"""
+    unread: list[str] = field(default_factory=list)
+    """faults that would have lasted long enough, of values that could not be read for long enough meanwhile"""
     missed: list[str] = field(default_factory=list)
     false: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
     """conditions that stayed active although nothing was broken any more"""
 
+    @property
+    def blind(self) -> bool:
+        """Whether so much could not be read that nothing is proven."""
+        return len(self.unread) > UNREAD_LEAST and len(self.unread) > UNREAD_SHARE * (self.expected + len(self.unread))
+
 
 def compare(
-    script: Sequence[Episode], journal: Sequence[Recorded], engine: AlarmEngine, settling: Settling, end_ns: int
+    script: Sequence[Episode],
+    journal: Sequence[Recorded],
+    infos: Sequence[ConditionInfo],
+    settling: Settling,
+    end_ns: int,
 ) -> Comparison:
     """The journal of a run, whose last scan was at `end_ns`, against its script.
 
     Latched trips wait for an operator and may stay.
     """
     out = Comparison()
-    of = {info.id: int(info.source[-2:]) - 1 for info in engine.infos if ".Cluster" in info.source}
+    of = {info.id: int(info.source[-2:]) - 1 for info in infos if ".Cluster" in info.source}
     by_cluster: dict[int, list[Episode]] = {}
     for episode in script:
         by_cluster.setdefault(episode.cluster, []).append(episode)
@@ -237,7 +278,7 @@ def compare(
                 own[-1][1] = at
     for episode in script:
         _check(out, episode, by_cluster[episode.cluster], spans)
-    holds = HOLDS | {info.name for info in engine.infos if info.latched}
+    holds = HOLDS | {info.name for info in infos if info.latched}
     for (cluster, name), own in spans.items():
         if name not in holds:
             out.left += _left(cluster, name, own, by_cluster.get(cluster, []), settling, end_ns)
@@ -258,18 +299,25 @@ def _check(
     others: Sequence[Episode],
     spans: dict[tuple[int, str], list[list[float]]],
 ) -> None:
-    """A fault that lasted long enough shows in the journal, unless the machine stood still meanwhile."""
+    """A fault that lasted long enough shows in the journal.
+
+    Not if the machine stood still meanwhile, nor if the value could not be read, because of what was broken before.
+    """
     kind = episode.kind
     if not kind.must or not episode.end_ns:
         return
     stalls = [e for e in others if e.kind.words[0] == STALL]
-    if _longest_ns(episode, stalls, RECOVERY_S if kind.disturbed else 0.0) < kind.after_s * 1e9:
+    if _longest_ns(episode, stalls, RECOVERY_S if kind.column else 0.0) < kind.after_s * 1e9:
+        return
+    lasted = (episode.end_ns - episode.start_ns) / 1e9
+    what = f"{', '.join(episode.words)} for {lasted:.1f} s"
+    if kind.column and episode.readable_ns < kind.after_s * 1e9:
+        out.unread.append(f"{what}, of which it could be read for {episode.readable_ns / 1e9:.1f} s at a time")
         return
     out.expected += 1
     own = spans.get((episode.cluster, kind.must), [])
     if not any(raised <= episode.end_ns and cleared >= episode.start_ns for raised, cleared in own):
-        lasted = (episode.end_ns - episode.start_ns) / 1e9
-        out.missed.append(f"cluster {episode.cluster + 1}: {kind.words[0]} for {lasted:.1f} s without {kind.must}")
+        out.missed.append(f"{what} without {kind.must}")
 
 
 def _longest_ns(episode: Episode, stalls: Sequence[Episode], recovery_s: float) -> float:
