@@ -68,6 +68,8 @@ class Adversary:
     _server: asyncio.Server | None = None
     _fd: int = -1
     lines: list[Line] = field(default_factory=list)
+    served: list[Line] = field(default_factory=list)
+    """connections on which something was answered"""
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def listen(self, context: ssl.SSLContext | None = None) -> None:
@@ -230,6 +232,13 @@ async def _once(request: Request, line: Line) -> None:
     line.close()
 
 
+async def _once_and_open(request: Request, line: Line) -> None:
+    """A right answer to the first request of a connection, and none after it."""
+    if line not in request.device.served:
+        request.device.served.append(line)
+        line.write(request.good())
+
+
 async def _afterwards(request: Request, line: Line) -> None:
     """A right answer, and a little later one that nobody asked for."""
     line.write(request.good())
@@ -252,6 +261,7 @@ FAULTS = {
     "reset": _drop_by_reset,
     "closed": _drop_by_close,
     "once": _once,
+    "once_and_open": _once_and_open,
     "reset_in_frame": _reset_in_frame,
     "silent": _silent,
     "late": _late,

@@ -197,6 +197,7 @@ def _link(settings: ConnectionSettings, monotonic: Callable[[], float]) -> Link:
         max_in_flight=settings.max_in_flight,
         keeps_order=settings.keeps_order,
         strict_transaction_id=settings.strict_transaction_id,
+        one_request=settings.one_request_per_connection,
         quiet_s=quiet_s,
         server_name=settings.tls.server_name if settings.tls is not None else "",
         backup_host=settings.backup_host,

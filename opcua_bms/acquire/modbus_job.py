@@ -140,8 +140,9 @@ class Job:
 
     def interrupt(self) -> None:
         """The line fell and the rest is to be asked again: another's fault, or the device gets on all the same."""
-        self.interrupted = True
-        self._finish()
+        if not self.done.done():  # one that has ended may still stand in the queue
+            self.interrupted = True
+            self._finish()
 
     def resume(self) -> None:
         """Make the unanswered requests ready to be asked again."""

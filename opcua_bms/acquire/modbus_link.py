@@ -66,6 +66,7 @@ class Link:
         max_in_flight: int = 1,
         keeps_order: bool = False,
         strict_transaction_id: bool = True,
+        one_request: bool = False,
         quiet_s: float = 0.0,
         server_name: str = "",
         backup_host: str = "",
@@ -80,7 +81,10 @@ class Link:
         self.codec = codec
         self._monotonic = monotonic
         self._strict = strict_transaction_id and codec.has_tid
-        self._max = max_in_flight if self._strict else 1
+        self._max = max_in_flight if self._strict and not one_request else 1
+        self._one_request = one_request
+        self._used = False
+        """something was asked on this connection"""
         self._keeps_order = keeps_order and self._strict
         self._quiet_s = quiet_s
         self._wire: Wire | None = None
@@ -130,7 +134,7 @@ class Link:
                 wire.transport = transport
                 self._wire, self._write = wire, wire.writer()
                 self._buffer = b""
-                self._silent = True
+                self._silent, self._used = True, False
                 return
             self._attempts += 1
             self._other_host()
@@ -167,6 +171,11 @@ class Link:
             return
         if self._quiet is not None:
             return
+        if self._one_request and self._used and not self._open:
+            self._queue = deque(job for job in queue if job.todo and not job.done.done())
+            if self._queue:
+                self._drop(None)
+            return
         frames: list[bytes] = []
         now = self._monotonic() if now_s is None else now_s
         open_, most, has_tid = self._open, self._max, self.codec.has_tid
@@ -187,6 +196,7 @@ class Link:
             if self._timer is None or deadline < self._timer_s:
                 self._arm(now, deadline)
         if frames:
+            self._used = True
             self._write(frames[0] if len(frames) == 1 else b"".join(frames))
 
     def _arm(self, now_s: float, deadline_s: float) -> None:

@@ -56,6 +56,8 @@ class ConnectionSettings:
     """the device answers late but never out of order: a time-out does not drop the connection"""
     strict_transaction_id: bool = True
     """False for a device that always answers transaction id 0; then one request is in flight at most"""
+    one_request_per_connection: bool = False
+    """the device answers once on a connection and leaves it open"""
     serial: SerialSettings | None = None
     tls: TlsSettings | None = None
     backup_host: str = ""

@@ -122,6 +122,8 @@ class Device(Section):
     """the device answers late but never out of order: a time-out does not drop the connection"""
     strict_transaction_id: bool = True
     """false for a device that always answers transaction id 0"""
+    one_request_per_connection: bool = False
+    """connect anew for each request: for a device that answers once and leaves the connection open"""
     stuck_s: dict[str, Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]] = {}
     """by name of a point, in place of its profile's stuck_s: unchanged for so long, and it is frozen; 0: not judged"""
     write_life: bool = False

@@ -123,6 +123,7 @@ def _connection(settings: Device, port: int, timeout_s: float, base: Path) -> Co
         max_in_flight=settings.max_in_flight,
         keeps_order=settings.keeps_order,
         strict_transaction_id=settings.strict_transaction_id,
+        one_request_per_connection=settings.one_request_per_connection,
         serial=serial,
         tls=tls,
         backup_host=settings.backup_host,

@@ -167,6 +167,25 @@ async def test_a_device_that_closes_after_each_answer_is_read_all_the_same(max_i
     await device.stop()
 
 
+async def test_a_device_that_answers_once_per_connection_and_leaves_it_open() -> None:
+    """Nothing tells it from a device that hangs, so the site must say it; then it is read like any other."""
+    device = Adversary({0: {"input": TABLES["input"], "holding": TABLES["holding"].copy()}}, fault="once_and_open")
+    await device.listen()
+    connection = ConnectionSettings("127.0.0.1", device.port, max_in_flight=4, one_request_per_connection=True)
+    driver = ModbusLines(time.monotonic).driver(connection, 1, 20.0, 60.0)
+    reader = driver.prepare([PlainBlock("input", 10 * k, 10, 10 * k) for k in range(12)])
+    for _ in range(2):
+        words = np.zeros(120, np.uint16)
+        assert (await reader.read(words)).faults == [None] * 12
+        np.testing.assert_array_equal(words, np.arange(120))
+    await driver.write(50, [9])
+    assert (await driver.read("holding", 50, 1)).tolist() == [9]
+    assert not driver.notes
+    assert device.connections == device.requests == 26
+    await driver.close()
+    await device.stop()
+
+
 async def test_a_device_that_closes_instead_of_answering_is_asked_twice_and_no_more() -> None:
     """It answered before, so it may only have had enough of this connection; without an end nobody would be told."""
     device = Adversary({0: TABLES})
