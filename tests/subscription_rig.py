@@ -111,10 +111,10 @@ class Rig:
         self.latest = Snapshot.of(self.plant.store)
         self.subscription.sample_commit(self.latest)
 
-    def message(self) -> Any | None:
-        """The next message, if there is one to send."""
+    def message(self, room: int = 1 << 40) -> Any | None:
+        """The next message, of about `room` bytes at most, if there is one to send."""
         sent: list[Any] = []
-        request = PublishRequest(1, sent.append, lambda _code: None, lambda: True)
+        request = PublishRequest(1, sent.append, lambda _code: None, lambda: True, room=room)
         return sent[0] if self.subscription.answer(request) else None
 
     def drain(self) -> dict[int, list[Any]]:

@@ -82,9 +82,9 @@ class RawClient:
             return True
         return True
 
-    async def hello(self, size: int = 65535, most: int = 0) -> None:
+    async def hello(self, size: int = 65535, most: int = 0, chunks: int = 0) -> None:
         """HEL and its ACK."""
-        self.send(hello(size, most))
+        self.send(hello(size, most, chunks=chunks))
         kind, _ = await self.receive()
         assert kind == b"ACK"
 

@@ -21,10 +21,10 @@ METHOD = node("guarded.method", 2)
 """what `guarded_server` has"""
 
 
-def hello(size: int = 65535, most: int = 0, url: str = "opc.tcp://127.0.0.1/") -> bytes:
-    """A HEL message."""
+def hello(size: int = 65535, most: int = 0, url: str = "opc.tcp://127.0.0.1/", chunks: int = 0) -> bytes:
+    """A HEL message; `most` bytes and `chunks` of a response, 0: no limit."""
     raw = url.encode()
-    rest = struct.pack("<IIIII", 0, size, size, most, 0) + struct.pack("<i", len(raw)) + raw
+    rest = struct.pack("<IIIII", 0, size, size, most, chunks) + struct.pack("<i", len(raw)) + raw
     return b"HELF" + struct.pack("<I", len(rest) + 8) + rest
 
 

@@ -33,12 +33,6 @@ class Processor(SubscribingProcessor):
         super().__init__(iserver, transport, limits)
         self.account = Account(iserver.turns)
 
-    @property
-    def largest_response(self) -> int:
-        """Bytes of a response that the client, and we, allow."""
-        most: int = self.iserver.limits.message_size
-        return most
-
     def fast_lane_open(self) -> bool:
         """Whether the activated session of this connection may be served without further checks."""
         return True

@@ -25,6 +25,8 @@ from opcua_bms.ua.security.gate import Gate
 from opcua_bms.ua.security.validation import CertificateRejectedError
 
 _SMALLEST_BUFFER = 8192
+_CHUNK_OVERHEAD = 128
+"""bytes of a MSG chunk that are no payload: headers (24), padding and signature of every policy"""
 _UNDECODABLE = (UaError, struct.error, ValueError, RecursionError, OverflowError)
 """What asyncua's decoders raise over bytes that are no request; ValueError: an enumeration's unknown value."""
 _GET_ENDPOINTS = ObjectIds.GetEndpointsRequest_Encoding_DefaultBinary
@@ -169,7 +171,8 @@ class GuardedProcessor(Processor):
         acknowledge.MaxMessageSize = ua.UInt32(self.iserver.limits.message_size)
         acknowledge.MaxChunkCount = ua.UInt32(self.iserver.limits.message_size // _SMALLEST_BUFFER + 1)
         limits.max_send_buffer = acknowledge.SendBufferSize
-        self._largest_response = hello.MaxMessageSize
+        bounds = [hello.MaxMessageSize, hello.MaxChunkCount * (limits.max_send_buffer - _CHUNK_OVERHEAD)]
+        self._largest_response = min((bound for bound in bounds if bound), default=0)
         self._connection.most_chunks = acknowledge.MaxChunkCount
         self._transport.write(tcp_message(ua.MessageType.Acknowledge, acknowledge))
         return True

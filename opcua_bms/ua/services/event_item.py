@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from collections import deque
 from collections.abc import Callable
@@ -88,14 +89,22 @@ class EventItem:
         """Whether an event waits that may be sent."""
         return bool(self.queue) and (self.mode == REPORTING or self.linked)
 
-    def take(self, limit: int) -> list[bytes]:
-        """Encoded EventFieldLists in order; the overflow event goes before or after the rest by the discard policy."""
+    def take(self, limit: int, room: float = math.inf, least: int = 0) -> list[bytes]:
+        """Encoded EventFieldLists in order, of about `room` bytes at most but `least` of them.
+
+        The overflow event goes before or after the rest by the discard policy.
+        """
         out: list[bytes] = []
         if self._overflow is not None and self.discard_oldest:
             out.append(self._encode(self._overflow))
             self._overflow = None
         while self.queue and len(out) < limit:
-            out.append(self._encode(self.queue.popleft()))
+            one = self._encode(self.queue[0])
+            room -= len(one)
+            if room < 0 and len(out) >= least:
+                break
+            out.append(one)
+            self.queue.popleft()
         if not self.queue:
             self.linked = False
             if self._overflow is not None:

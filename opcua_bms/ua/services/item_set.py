@@ -8,6 +8,7 @@ from typing import Any
 from opcua_bms.ua.services.counts import Overflows
 from opcua_bms.ua.services.event_item import EventItem
 from opcua_bms.ua.services.monitored import DataItem
+from opcua_bms.ua.services.records import RECORD_MOST
 from opcua_bms.ua.services.snapshot import Snapshot
 from opcua_bms.ua.services.vector import VectorItems
 from opcua_bms.ua.services.vector_table import DISABLED, REPORTING, Row
@@ -215,32 +216,38 @@ class ItemSet:
         """Whether all that waits comes from commits."""
         return not self._waiting
 
-    def take_data(self, limit: int) -> tuple[list[bytes], int]:
-        """Encoded MonitoredItemNotifications, at most `limit`, and their number."""
+    def take_data(self, limit: int, room: int) -> tuple[list[bytes], int]:
+        """Encoded MonitoredItemNotifications and their number: `limit` and `room` bytes at most, but one at least."""
         parts: list[bytes] = []
         n = 0
         for table in self.tables:
             if table.batches and n < limit:
-                some, count = table.take(limit - n)
+                some, count = table.take(min(limit - n, max(room // RECORD_MOST, n == 0)))
                 parts += some
                 n += count
+                room -= count * RECORD_MOST
         for item in [w for w in self._waiting.values() if isinstance(w, DataItem)]:
             if n >= limit:
                 break
-            some = item.take(limit - n)
+            some = item.take(limit - n, room, least=n == 0)
             parts += some
             n += len(some)
+            room -= sum(map(len, some))
+            if item.ready and room <= 0:
+                break
             if not item.ready:
                 del self._waiting[item.ident]
         return parts, n
 
-    def take_events(self, limit: int) -> list[bytes]:
-        """Encoded EventFieldLists, about `limit` at most."""
+    def take_events(self, limit: int, room: int, least: int) -> list[bytes]:
+        """Encoded EventFieldLists: about `limit` at most and of `room` bytes, but `least` of them."""
         out: list[bytes] = []
         for item in [w for w in self._waiting.values() if isinstance(w, EventItem)]:
             if len(out) >= limit:
                 break
-            out += item.take(limit - len(out))
+            some = item.take(limit - len(out), room, least=len(out) < least)
+            out += some
+            room -= sum(map(len, some))
             if not item.ready:
                 del self._waiting[item.ident]
         return out

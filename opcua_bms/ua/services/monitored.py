@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -175,13 +176,16 @@ class DataItem:
         """Whether an entry waits that may be sent."""
         return bool(self.queue) and (self.mode == REPORTING or self.linked)
 
-    def take(self, limit: int) -> list[bytes]:
-        """Encoded notifications, oldest first; they leave the queue."""
-        out = [
-            records.encode_one(self.handle, entry.variant, entry.status, entry.source, entry.server, self.times)
-            for entry in self.queue[:limit]
-        ]
-        del self.queue[:limit]
+    def take(self, limit: int, room: float = math.inf, least: int = 0) -> list[bytes]:
+        """Encoded notifications, oldest first, of `room` bytes at most but `least` of them; they leave the queue."""
+        out: list[bytes] = []
+        for entry in self.queue[:limit]:
+            one = records.encode_one(self.handle, entry.variant, entry.status, entry.source, entry.server, self.times)
+            room -= len(one)
+            if room < 0 and len(out) >= least:
+                break
+            out.append(one)
+        del self.queue[: len(out)]
         if not self.queue:
             self.linked = False
         return out

@@ -16,7 +16,8 @@ from opcua_bms.ua.services.codes import StatusCodes
 class PublishRequest:
     """One Publish request; exactly one of `respond` and `fail` is called, once.
 
-    `deadline` is on the monotonic clock (the request's TimeoutHint), `alive()` says whether its connection is.
+    `deadline` is on the monotonic clock (the request's TimeoutHint), `alive()` says whether its connection is, `room`
+    is how many bytes of notifications the client takes in one response.
     """
 
     handle: int
@@ -24,6 +25,7 @@ class PublishRequest:
     fail: Callable[[int], None]
     alive: Callable[[], bool]
     deadline: float | None = None
+    room: int = 1 << 40
 
 
 class Publisher(Protocol):

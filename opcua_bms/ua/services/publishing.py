@@ -249,7 +249,7 @@ class Subscription(Sampler):
         now = self._host.loop_time()
         message = ua.NotificationMessage(SequenceNumber=self.sequence, PublishTime=datetime.now(UTC))
         if has_data:
-            self._fill(message)
+            self._fill(message, request.room)
         self._keep_alive = 0
         self._lifetime = 0
         self._waited = self._late = False
@@ -273,17 +273,18 @@ class Subscription(Sampler):
         if not self.closed and self._may_send():
             self._publish()
 
-    def _fill(self, message: ua.NotificationMessage) -> None:
+    def _fill(self, message: ua.NotificationMessage, room: int) -> None:
         limit = self.parameters.max_notifications
-        parts, n = self.items.take_data(limit)
+        room -= 4 * len(self.unacknowledged)
+        parts, n = self.items.take_data(limit, room)
         self.counts.data_changes += n
         size = 0
         if n:
             body = b"".join([struct.pack("<i", n), *parts, NO_DIAGNOSTICS])
             message.NotificationData.append(ua.ExtensionObject(TypeId=_DATA, Body=ua.ByteString(body)))
             size += len(body)
-        if n < limit:
-            events = self.items.take_events(min(limit - n, EVENTS_PER_MESSAGE))
+        if n < limit and size < room:
+            events = self.items.take_events(min(limit - n, EVENTS_PER_MESSAGE), room - size, least=n == 0)
             if events:
                 body = b"".join([struct.pack("<i", len(events)), *events])
                 message.NotificationData.append(ua.ExtensionObject(TypeId=_EVENTS, Body=ua.ByteString(body)))

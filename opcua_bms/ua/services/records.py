@@ -21,6 +21,8 @@ Array = npt.NDArray[np.generic]
 GOOD = 0
 SEVERITY_BAD = np.uint32(0x80000000)
 
+RECORD_MOST = 4 + 1 + 1 + 8 + 4 + 8 + 8
+"""bytes of a notification of a store value with all its fields"""
 HAS_VALUE, HAS_STATUS, HAS_SOURCE, HAS_SERVER = 0x01, 0x02, 0x04, 0x08
 TIME_BITS = {
     int(ua.TimestampsToReturn.Source): HAS_SOURCE,

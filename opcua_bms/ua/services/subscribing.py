@@ -32,6 +32,8 @@ _HEADER = struct.Struct("<4sqII8x")
 _TRIGGERED = b"\x01\x00" + struct.pack("<H", ObjectIds.SetTriggeringResponse_Encoding_DefaultBinary)
 PARSE_SLICE = 250
 """items parsed between two turns of the event loop"""
+PUBLISH_HEAD = 1024
+"""bytes of a PublishResponse for all but notifications and lists: headers, and an event that tells of lost ones"""
 
 
 def _numbers(body: Any) -> list[int]:
@@ -125,6 +127,14 @@ class SubscribingSession(InternalSession):
 class SubscribingProcessor(UaProcessor):
     """Publish and SetTriggering of one connection."""
 
+    iserver: Any
+
+    @property
+    def largest_response(self) -> int:
+        """Bytes of a response that the client, and we, allow."""
+        most: int = self.iserver.limits.message_size
+        return most
+
     def _send(self, header: Any, seqhdr: Any, response: Any) -> None:
         self.send_response(header.RequestHandle, seqhdr, response)  # type: ignore[no-untyped-call]  # asyncua's
 
@@ -173,8 +183,7 @@ class SubscribingProcessor(UaProcessor):
 
     def send_encoded(self, header: Any, seqhdr: Any, data: bytes) -> None:
         """Send an encoded response, unless the client said that it takes no such size."""
-        most = getattr(self, "_largest_response", 0)
-        if 0 < most < len(data):
+        if len(data) > self.largest_response:
             fault = ua.ServiceFault()
             fault.ResponseHeader.ServiceResult = status(StatusCodes.BadResponseTooLarge)
             self._send(header, seqhdr, fault)
@@ -201,5 +210,6 @@ class SubscribingProcessor(UaProcessor):
             fail,
             lambda: self.session is session and not self._transport.is_closing(),
             time.monotonic() + header.TimeoutHint / 1000 if header.TimeoutHint else None,
+            self.largest_response - PUBLISH_HEAD - 4 * len(results),
         )
         service.queue_of(session).put(request, service.publish_limit(session))
