@@ -142,6 +142,12 @@ class Episode:
         self._read = first_ns, until_ns
         self.readable_ns = max(self.readable_ns, until_ns - first_ns)
 
+    def end(self, now_ns: int, period_s: float) -> None:
+        """It is mended; what the last scan read was so until now."""
+        self.end_ns = now_ns
+        if self._read[1] and now_ns - self._read[1] < 1.5e9 * period_s:
+            self.read(self._read[1], now_ns)
+
 
 class Mischief:
     """Breaks and mends clusters now and then, each in one way at a time, by a seed."""
@@ -157,7 +163,7 @@ class Mischief:
         slots_of: Callable[[str, str], tuple[int, ...]],
     ) -> None:
         self._simulator, self._shape, self._rng, self._noted = simulator, shape, rng, noted
-        self._slots_of = slots_of
+        self._slots_of, self._period_s = slots_of, period_s
         self.settling = settling
         self._lines, self._data = line_kinds(period_s), data_kinds(period_s)
         n = simulator.topology.n_clusters
@@ -204,7 +210,7 @@ class Mischief:
         await self._simulator.clear(f"cluster{k + 1:02d}")
         self._noted(since_s)
         if episode is not None:
-            episode.end_ns = time.time_ns()
+            episode.end(time.time_ns(), self._period_s)
             refused_ns = episode.end_ns - episode.start_ns if episode.kind.refuses else 0
             self.well_ns[k] = max(self.well_ns[k], episode.end_ns + refused_ns)
 

@@ -90,6 +90,10 @@ def test_only_what_the_device_said_counts_as_read() -> None:
     for at in range(107, 112):
         watch.see(image(at, {CELL: Quality.SENSOR_FAILURE}))
     assert open_ended.readable_ns == 5 * S, "the longest time without a break"
+    open_ended.end(112 * S, 1.0)
+    assert open_ended.readable_ns == 6 * S, "the last scan's reading stands until the end"
+    open_ended.end(120 * S, 1.0)
+    assert open_ended.readable_ns == 6 * S, "but not for scans that did not come"
 
 
 def test_what_stays_hidden_though_nothing_is_broken_is_told_once() -> None:
