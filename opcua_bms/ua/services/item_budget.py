@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 
 QUEUED_PER_SUBSCRIPTION = 500_000
 QUEUED = 1_000_000
-"""sums of the queue sizes of one subscription and of all, an array counting as its size in values; beyond them
-queues are revised to 1"""
+"""sums of the queue sizes of one subscription and of all, an array counting as its size in values"""
 SINGLE_WEIGHT = 8
 """a value that is an object of its own weighs as much as so many scalars of the store"""
 ARRAY_WEIGHT = 8
@@ -39,20 +38,24 @@ class ItemBudget:
             raise FilterRefusedError(StatusCodes.BadTooManyMonitoredItems)
 
     def queue_size(self, subscription: Subscription, requested: int, weight: int = 1) -> int:
-        """The revised queue size, which is taken from the budgets; `give_back` returns it."""
-        size = min(max(int(requested), 1), self._iserver.limits.queue_size)
+        """The revised queue size, which is taken from the budgets; `give_back` returns it.
+
+        A subscription has half of what the others leave, and an item what is left for it if as many items come again as
+        there are: queues become shorter one by one, instead of 1 for all from some item on.
+        """
         items = subscription.items
-        if (
-            items.queue_budget_used + size * weight > QUEUED_PER_SUBSCRIPTION
-            or self.queued.used + size * weight > self.queued.most
-        ):
-            size = 1
+        own = items.queue_budget_used
+        most = min(QUEUED_PER_SUBSCRIPTION, (self.queued.most - self.queued.used + own) // 2)
+        share = (most - own) // (weight * (items.queues + 1))
+        size = max(1, min(int(requested), self._iserver.limits.queue_size, share))
+        items.queues += 1
         items.queue_budget_used += size * weight
         self.queued.used += size * weight
         return size
 
     def give_back(self, subscription: Subscription, queue_size: int, weight: int = 1) -> None:
         """The queue is gone, or becomes another one."""
+        subscription.items.queues -= 1
         subscription.items.queue_budget_used -= queue_size * weight
         self.queued.used -= queue_size * weight
 

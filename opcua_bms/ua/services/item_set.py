@@ -29,7 +29,7 @@ class ItemSet:
         self._singles: dict[int, DataItem | EventItem] = {}
         self.aligned: dict[int, DataItem] = {}
         self.polled: dict[int, DataItem] = {}
-        self.queue_budget_used = 0
+        self.queues = self.queue_budget_used = 0
         self._links: dict[int, set[int]] = {}
         self._waiting: dict[int, DataItem | EventItem] = {}
         self._fired: set[int] = set()
