@@ -5,6 +5,7 @@ Channels without security only. asyncua encodes and decodes what is rare; Publis
 
 from __future__ import annotations
 
+import contextlib
 import selectors
 import socket
 import struct
@@ -173,14 +174,20 @@ class Wire:
                 for k, node in enumerate(nodes[start : start + 1_000])
             ]
             results = self.request(create).Results
-            assert all(r.StatusCode.is_good() for r in results), results[0].StatusCode
+            bad = [str(r.StatusCode) for r in results if not r.StatusCode.is_good()]
+            assert not bad, f"{len(bad)} of {len(results)} items: {bad[0]}"
         return ident
 
     def close(self) -> None:
-        """Close session and connection."""
+        """Close session and connection; to close with unread notifications could take the request back."""
         request = ua.CloseSessionRequest()
         request.DeleteSubscriptions = True
         self.send(self.encoded(request))
+        self.socket.settimeout(5.0)
+        with contextlib.suppress(OSError):
+            self.socket.shutdown(socket.SHUT_WR)
+            while self.socket.recv(1 << 16):
+                pass
         self.socket.close()
 
 
