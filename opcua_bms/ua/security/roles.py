@@ -89,6 +89,9 @@ CONDITION_METHODS = frozenset(
         24756,  # ShelvedStateMachineType.TimedShelve2
         24758,  # ShelvedStateMachineType.Unshelve2
         24760,  # ShelvedStateMachineType.OneShotShelve2
+        24738,  # AlarmConditionType.ShelvingState.TimedShelve2
+        24740,  # AlarmConditionType.ShelvingState.Unshelve2
+        24742,  # AlarmConditionType.ShelvingState.OneShotShelve2
         16402,  # AlarmConditionType.Silence
         16403,  # AlarmConditionType.Suppress
         17868,  # AlarmConditionType.Unsuppress

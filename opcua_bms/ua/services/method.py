@@ -174,35 +174,31 @@ class Methods(MethodService):
         """A component of the object or of its type, or of a component of the type (as ShelvingState's methods are)."""
         if any(reference.NodeId == method.nodeid for reference in self._components(target.nodeid)):
             return True
-        chain = set(self._type_chain(target))
-        owner: NodeData | None = method
-        for _ in range(_MAX_DEPTH):
-            if owner is None:
-                break
-            owner_id = next(
-                (r.NodeId for r in owner.references if not r.IsForward and self._is_component(r.ReferenceTypeId)), None
-            )
-            owner = self._nodes.get(owner_id) if owner_id is not None else None
-            if owner is None:
-                return False
-            if owner.nodeid in chain or (chain & set(self._type_chain(owner)) - _TOO_GENERAL and owner is not target):
-                return self._is_declaration(owner)
-        return False
+        return any(self._declares(owner, target) for owner in self._owners(method, _MAX_DEPTH))
 
-    def _is_declaration(self, node: NodeData) -> bool:
-        """Whether a node is an object type or declared by one, rather than some other instance."""
-        current: NodeData | None = node
-        for _ in range(_MAX_DEPTH):
-            if current is None:
-                return False
-            if _node_class(current) == ua.NodeClass.ObjectType:
-                return True
-            above = next(
-                (r.NodeId for r in current.references if not r.IsForward and self._is_component(r.ReferenceTypeId)),
-                None,
-            )
-            current = self._nodes.get(above) if above is not None else None
-        return False
+    def _declares(self, owner: NodeData, target: NodeData, depth: int = _MAX_DEPTH) -> bool:
+        """Whether `owner` is a type of the object, or what a type of an object above calls by the same names.
+
+        Another type's declaration of such an object is none of it: its Methods have no rights of their own here.
+        """
+        if owner.nodeid in self._type_chain(target):
+            return True
+        if not depth or value_of(owner, A.BrowseName) != value_of(target, A.BrowseName):
+            return False
+        return any(
+            self._declares(above, whole, depth - 1)
+            for above in self._owners(owner, 1)
+            for whole in self._owners(target, 1)
+        )
+
+    def _owners(self, node: NodeData, depth: int) -> Iterator[NodeData]:
+        """What a node is a component of, up to `depth` levels above."""
+        for reference in node.references if depth else ():
+            if not reference.IsForward and self._is_component(reference.ReferenceTypeId):
+                owner = self._nodes.get(reference.NodeId)
+                if owner is not None:
+                    yield owner
+                    yield from self._owners(owner, depth - 1)
 
     def _type_chain(self, node: NodeData) -> Iterator[ua.NodeId]:
         """The type of an object and its supertypes; of a type itself and its supertypes."""
@@ -253,9 +249,6 @@ class Methods(MethodService):
             return await func(parent, *args)
         call = functools.partial(contextvars.copy_context().run, func, parent, *args)
         return await asyncio.get_running_loop().run_in_executor(self._pool, call)
-
-
-_TOO_GENERAL = frozenset({ua.NodeId(ua.Int32(ObjectIds.BaseObjectType)), ua.NodeId(ua.Int32(ObjectIds.FolderType))})
 
 
 def _node_class(node: NodeData) -> ua.NodeClass:

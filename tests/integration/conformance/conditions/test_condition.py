@@ -14,11 +14,15 @@ from asyncua.ua.object_ids import ObjectIds as Ids
 from asyncua.ua.status_codes import StatusCodes as C
 from condition_plant import CELL, PCS, STUCK, TRIP, UNNAMED, ConditionPlant, served
 from guarded_server import make_gate
+from wire_session import Wire
 
 from opcua_bms.model.alarm import Shelving
 from opcua_bms.server.app import BmsServer
-from opcua_bms.ua.security.roles import Role
+from opcua_bms.ua.guard.condition_audit import condition_call
+from opcua_bms.ua.security.audit import AuditKind
+from opcua_bms.ua.security.roles import CONDITION_METHODS, ENABLE_METHODS, Role
 from opcua_bms.ua.security.settings import SecuritySettings
+from opcua_bms.ua.services.conditions.methods import STANDARD_METHODS
 from opcua_bms.ua.settings import ServerSettings
 
 pytestmark = pytest.mark.integration
@@ -31,7 +35,7 @@ NEVER = b"\x00" * 16
 
 @pytest.fixture(scope="module")
 async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[BmsServer, ConditionPlant]]:
-    """Anonymous users may do everything here; two people may not."""
+    """Anonymous users may do everything here; these people may not."""
     settings = SecuritySettings(
         none_sessions=True, anonymous=True, anonymous_roles=frozenset({Role.OPERATOR, Role.ENGINEER})
     )
@@ -39,6 +43,7 @@ async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tup
     assert gate.users is not None
     gate.users.add("olga", PASSWORD, [Role.OPERATOR])
     gate.users.add("otto", PASSWORD, [Role.OBSERVER])
+    gate.users.add("carl", PASSWORD, [Role.CONFIGURE_ADMIN])
     async with served(ServerSettings(endpoint_url="opc.tcp://127.0.0.1:0/", gate=gate)) as both:
         yield both
 
@@ -482,3 +487,61 @@ async def test_who_may_operate_alarms(
         assert (await own.read_attribute(may)).Value.Value is True
         assert await olga.call(node(PCS), ACKNOWLEDGE, *event_and(event_id)) == 0
         assert await olga.call(node(f"{PCS}.ShelvingState"), 2949, duration(1000.0)) == 0
+
+
+async def reached(wire: Wire, target: ua.NodeId, methods: list[ua.NodeId]) -> set[ua.NodeId]:
+    """The Methods that ask for their arguments when called on `target`: all else was in order, rights too."""
+    junk = [ua.Variant(ua.QualifiedName("junk"), ua.VariantType.QualifiedName)] * 9
+    found = set()
+    for start in range(0, len(methods), 100):
+        some = methods[start : start + 100]
+        calls = ua.CallParameters([ua.CallMethodRequest(target, method, junk) for method in some])
+        results = (await wire.request(ua.CallRequest(Parameters=calls))).Results
+        codes = {method: result.StatusCode.value for method, result in zip(some, results, strict=True)}
+        found |= {method for method, code in codes.items() if code == C.BadTooManyArguments}
+        refusals = {C.BadMethodInvalid, C.BadUserAccessDenied, C.BadNotImplemented}
+        assert set(codes.values()) <= {C.BadTooManyArguments, *refusals}, codes
+    return found
+
+
+REFRESH = frozenset({standard(Ids.ConditionType_ConditionRefresh), standard(Ids.ConditionType_ConditionRefresh2)})
+
+
+@pytest.mark.parametrize(
+    ("who", "may"),
+    [("otto", REFRESH), ("olga", REFRESH | CONDITION_METHODS), ("carl", REFRESH | ENABLE_METHODS)],
+    ids=["Observer", "Operator", "ConfigureAdmin"],
+)
+async def test_no_method_of_the_standard_is_a_way_around_rights_and_audit(
+    running: tuple[BmsServer, ConditionPlant],
+    plant: ConditionPlant,
+    node: Any,
+    who: str,
+    may: frozenset[ua.NodeId],
+) -> None:
+    """Without it an alarm is disabled by the Method of another type, with neither right nor record (§5.10).
+
+    Each Method of namespace 0, whatever type declares it, is called on conditions and on a ShelvingState.
+    """
+    space = running[0].ua.iserver.aspace
+    standards = [node_id for node_id in space.keys() if not node_id.NamespaceIndex]  # noqa: SIM118 - no Mapping
+    kinds = [space.read_attribute_value(node_id, AttributeIds.NodeClass).Value for node_id in standards]
+    methods = [n for n, kind in zip(standards, kinds, strict=True) if kind and kind.Value == ua.NodeClass.Method]
+    assert may & set(methods)
+    found = set()
+    async with session(running[0].endpoint_url, who, PASSWORD) as wire:
+        for target in (PCS, TRIP, UNNAMED, f"{PCS}.ShelvingState"):
+            found |= await reached(wire, node(target), methods)
+    assert found == may & set(methods)
+    assert {method for method in found if condition_call(method, ()) is None} == found & REFRESH
+    assert plant.of(PCS).enabled
+
+
+@pytest.mark.parametrize("number", [24738, 24740, 24742])
+def test_the_second_shelving_methods_of_alarms_are_known(number: int) -> None:
+    """Without it they shelve for whoever may call anything, once the type system that is loaded has them."""
+    assert standard(number) in CONDITION_METHODS
+    assert number in {served.number for served in STANDARD_METHODS}
+    kind, fields = condition_call(standard(number), ()) or (None, {})
+    assert kind is AuditKind.CONDITION_SHELVING
+    assert fields["SourceName"].endswith("helve")
