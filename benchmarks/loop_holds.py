@@ -100,7 +100,7 @@ class Asker:
 
 async def ask_all(url: str, index: int) -> None:
     """Every service that takes a list."""
-    client = Client(url, timeout=120, watchdog_intervall=3600)
+    client = Client(url, timeout=120)
     await client.connect()
     wire = Wire(client)
     asker = Asker(wire)
