@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 from asyncua import ua
 from asyncua.ua.object_ids import ObjectIds as Ids
@@ -20,50 +21,60 @@ ALARM_GROUP_MEMBER = standard(Ids.AlarmGroupMember)
 Read = Callable[[Field, int], ua.DataValue]
 """(field, engine's index of the condition) → its value now."""
 Arguments = Callable[[ua.NodeId], ua.DataValue | None]
-"""NodeId of a type's InputArguments → its value."""
+"""NodeId of a type's InputArguments or OutputArguments → its value."""
 
 _MACHINES: tuple[tuple[str, str, str, Needs], ...] = (
     ("ShelvingState", "ShelvedStateMachineType", "Whether the condition is shelved, and for how long.", always),
     ("LimitState", "ExclusiveLimitStateMachineType", "Which limit was passed.", is_limit),
 )
 
-_METHODS: tuple[tuple[str, int, int, Needs], ...] = (
-    ("Enable", Ids.ConditionType_Enable, 0, always),
-    ("Disable", Ids.ConditionType_Disable, 0, always),
-    (
-        "AddComment",
-        Ids.ConditionType_AddComment,
-        Ids.ConditionType_AddComment_InputArguments,
-        always,
-    ),
-    (
+
+@dataclass(frozen=True, slots=True)
+class _Method:
+    """A Method below a condition; `inputs` and `outputs`: the arguments of the type's Method, 0 where it has none."""
+
+    path: str
+    declaration: int
+    inputs: int = 0
+    outputs: int = 0
+    needs: Needs = always
+    description: str = ""
+
+
+_METHODS = (
+    _Method("Enable", Ids.ConditionType_Enable),
+    _Method("Disable", Ids.ConditionType_Disable),
+    _Method("AddComment", Ids.ConditionType_AddComment, Ids.ConditionType_AddComment_InputArguments),
+    _Method(
         "Acknowledge",
         Ids.AcknowledgeableConditionType_Acknowledge,
         Ids.AcknowledgeableConditionType_Acknowledge_InputArguments,
-        always,
     ),
-    (
+    _Method(
         "Confirm",
         Ids.AcknowledgeableConditionType_Confirm,
         Ids.AcknowledgeableConditionType_Confirm_InputArguments,
-        always,
     ),
-    ("Silence", Ids.AlarmConditionType_Silence, 0, always),
-    ("Suppress", Ids.AlarmConditionType_Suppress, 0, always),
-    ("Unsuppress", Ids.AlarmConditionType_Unsuppress, 0, always),
-    ("RemoveFromService", Ids.AlarmConditionType_RemoveFromService, 0, always),
-    ("PlaceInService", Ids.AlarmConditionType_PlaceInService, 0, always),
-    ("Reset", Ids.AlarmConditionType_Reset, 0, latches),
-    (
+    _Method("Silence", Ids.AlarmConditionType_Silence),
+    _Method("Suppress", Ids.AlarmConditionType_Suppress),
+    _Method("Unsuppress", Ids.AlarmConditionType_Unsuppress),
+    _Method("RemoveFromService", Ids.AlarmConditionType_RemoveFromService),
+    _Method("PlaceInService", Ids.AlarmConditionType_PlaceInService),
+    _Method("Reset", Ids.AlarmConditionType_Reset, needs=latches),
+    _Method(
+        "GetGroupMemberships",
+        Ids.AlarmConditionType_GetGroupMemberships,
+        outputs=Ids.AlarmConditionType_GetGroupMemberships_OutputArguments,
+        description="The groups of alarms that this condition is a member of (Part 9 §5.8.2).",
+    ),
+    _Method(
         "ShelvingState.TimedShelve",
         Ids.ShelvedStateMachineType_TimedShelve,
         Ids.ShelvedStateMachineType_TimedShelve_InputArguments,
-        always,
     ),
-    ("ShelvingState.OneShotShelve", Ids.ShelvedStateMachineType_OneShotShelve, 0, always),
-    ("ShelvingState.Unshelve", Ids.ShelvedStateMachineType_Unshelve, 0, always),
+    _Method("ShelvingState.OneShotShelve", Ids.ShelvedStateMachineType_OneShotShelve),
+    _Method("ShelvingState.Unshelve", Ids.ShelvedStateMachineType_Unshelve),
 )
-"""Methods below a condition: path, the type's Method, its InputArguments (0: none), who has it."""
 
 
 def condition_family(
@@ -113,9 +124,9 @@ def _members(
     for field in ALL_FIELDS:
         if has(field.needs):
             yield _variable(field, indices, names, read)
-    for path, declaration, input_arguments, needs in _METHODS:
-        if has(needs):
-            yield from _method(path, declaration, input_arguments, arguments)
+    for method in _METHODS:
+        if has(method.needs):
+            yield from _method(method, arguments)
 
 
 def _object(path: str, type_name: str, description: str, names: Names) -> Member:
@@ -144,29 +155,33 @@ def _variable(field: Field, indices: Sequence[int], names: Names, read: Read) ->
     )
 
 
-def _method(path: str, declaration: int, input_arguments: int, arguments: Arguments) -> Iterator[Member]:
-    name = path.rpartition(".")[2]
+def _method(method: _Method, arguments: Arguments) -> Iterator[Member]:
+    name = method.path.rpartition(".")[2]
     yield Member(
-        path=path,
+        path=method.path,
         browse_name=ua.QualifiedName(name, ua.UInt16(0)),
         node_class=ua.NodeClass.Method,
         type_definition=None,
         reference_type=HAS_COMPONENT,
         display_name=name,
-        description=f"{name} this condition (Part 9).",
-        method_declaration=standard(declaration),
+        description=method.description or f"{name} this condition (Part 9).",
+        method_declaration=standard(method.declaration),
     )
-    value = arguments(standard(input_arguments)) if input_arguments else None
-    if value is not None:
-        yield Member(
-            path=f"{path}.InputArguments",
-            browse_name=ua.QualifiedName("InputArguments", ua.UInt16(0)),
-            node_class=ua.NodeClass.Variable,
-            type_definition=standard(Ids.PropertyType),
-            reference_type=HAS_PROPERTY,
-            display_name="InputArguments",
-            description="What the method is called with.",
-            data_type=standard(Ids.Argument),
-            value_rank=1,
-            value=Constant(value),
-        )
+    for number, property_name, description in (
+        (method.inputs, "InputArguments", "What the method is called with."),
+        (method.outputs, "OutputArguments", "What the method answers."),
+    ):
+        value = arguments(standard(number)) if number else None
+        if value is not None:
+            yield Member(
+                path=f"{method.path}.{property_name}",
+                browse_name=ua.QualifiedName(property_name, ua.UInt16(0)),
+                node_class=ua.NodeClass.Variable,
+                type_definition=standard(Ids.PropertyType),
+                reference_type=HAS_PROPERTY,
+                display_name=property_name,
+                description=description,
+                data_type=standard(Ids.Argument),
+                value_rank=1,
+                value=Constant(value),
+            )

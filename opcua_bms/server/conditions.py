@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from asyncua import ua
 
+from opcua_bms.infomodel.conditions import FIRST_IN_GROUP
 from opcua_bms.infomodel.plan import InstancePlan
 from opcua_bms.model.alarm import ConditionInfo, ConditionKind, ConditionState, Transition
 from opcua_bms.server.condition_fields import ALL_FIELDS, Field
@@ -78,7 +79,7 @@ class ConditionBook:
         self._resting = tuple(ConditionState(severity=max(info.severity, 1)) for info in self.infos)
 
     def families(self, arguments: Arguments) -> list[Family]:
-        """The conditions' nodes; `arguments` looks up InputArguments of the standard types."""
+        """The conditions' nodes; `arguments` looks up those of Methods of the standard types."""
         return [
             condition_family(family, self.infos, self._names, self._read, arguments, self._happened)
             for family in self._plan.conditions
@@ -91,6 +92,10 @@ class ConditionBook:
     def node(self, index: int) -> ua.NodeId:
         """The ConditionId of a condition of the engine."""
         return self._facts[index].node
+
+    def groups(self, index: int) -> list[ua.NodeId]:
+        """The groups that a condition is a member of: that of the object whose condition it is (Part 9 §5.8.2)."""
+        return [self._names.node(f"{self.infos[index].source}.Alarms.{FIRST_IN_GROUP.path}")]
 
     def condition_of(self, node: ua.NodeId) -> int | None:
         """The engine's index of a condition by its ConditionId, or by the NodeId of its ShelvingState."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from asyncua import ua
 
@@ -25,6 +25,11 @@ class PlantConditions:
         """By the NodeId of a condition or of its ShelvingState."""
         index = self._book.condition_of(node)
         return None if index is None else self._book.node(index)
+
+    def groups(self, condition: ua.NodeId) -> Sequence[ua.NodeId]:
+        """One, with or without a node of the condition's own."""
+        index = self._book.condition_of(condition)
+        return () if index is None else self._book.groups(index)
 
     def retained(self) -> Iterator[Event]:
         """In the order of the engine's conditions."""

@@ -120,6 +120,9 @@ OWN_SESSION_METHODS = frozenset(
 )
 """Methods that touch the caller's own subscriptions only: whoever may receive events may call them."""
 
+READING_METHODS = frozenset({_node(24744)})  # AlarmConditionType.GetGroupMemberships
+"""Methods that only tell what is: whoever may read an object may call them."""
+
 ENABLE_METHODS = frozenset(_node(number) for number in (9027, 9028))
 """ConditionType.Enable and Disable."""
 
@@ -182,9 +185,11 @@ class AccessRules:
             standard[role] = standard.get(role, P(0)) | grant
         self._standard = standard
         receivers = [role for role, grant in standard.items() if grant & P.ReceiveEvents]
+        readers = [role for role, grant in defaults.items() if grant & P.Read]
         for methods, callers in (
             (CONDITION_METHODS, alarm_roles),
             (OWN_SESSION_METHODS, receivers),
+            (READING_METHODS, readers),
             (ENABLE_METHODS, (Role.ENGINEER, Role.CONFIGURE_ADMIN)),
         ):
             grants = {role: grant & ~P.Call for role, grant in standard.items()}

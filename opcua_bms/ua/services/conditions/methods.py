@@ -105,6 +105,24 @@ class MethodHandler:
         return words
 
 
+class GroupMemberships:
+    """GetGroupMemberships of all conditions: a question, not an operation (Part 9 §5.8.2)."""
+
+    def __init__(self, provider: ConditionProvider) -> None:
+        self._provider = provider
+
+    def serves(self, node: ua.NodeId) -> bool:
+        """Whether the Method may be called with this ObjectId: of a condition, with nodes or without."""
+        return self._provider.resolve(node) == node
+
+    async def call(self, object_id: ua.NodeId) -> list[ua.Variant] | ua.StatusCode:
+        """The NodeIds of the groups, as one array."""
+        condition = self._provider.resolve(object_id)
+        if condition is None:
+            return status(StatusCodes.BadNodeIdInvalid)
+        return [ua.Variant(list(self._provider.groups(condition)), ua.VariantType.NodeId, is_array=True)]
+
+
 def user_name() -> str:
     """The ClientUserId of the session that calls (Part 5 §6.4.3)."""
     session = caller()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -55,6 +55,9 @@ class ConditionProvider(Protocol):
 
         A condition need not have a node (Part 9 §5.7.3).
         """
+
+    def groups(self, condition: ua.NodeId) -> Sequence[ua.NodeId]:
+        """The AlarmGroups of which a condition is a member, by its ConditionId (Part 9 §5.8.2)."""
 
     def retained(self) -> Iterator[Event]:
         """The last event of each retained condition, with its own EventId and Time (Part 9 §5.5.7).
