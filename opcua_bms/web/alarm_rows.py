@@ -33,6 +33,7 @@ def row(info: ConditionInfo, state: ConditionState) -> Row:
         "shelved": state.shelving.name.lower(),
         "unshelve_at": state.unshelve_at_ns // 1_000_000,
         "first_out": state.first_out,
+        "repeats": state.repeats,
         "comment": state.comment,
         "user": state.client_user,
         "event": state.event_id.hex(),

@@ -35,6 +35,7 @@ _ROW_FIELDS: dict[str, Any] = {
     "event": {"type": "string", "description": "hex; Acknowledge, Confirm and AddComment must present it"},
     "branch": {"type": "string", "description": "hex; not empty: an earlier activation that nobody has answered"},
     "severity": {"type": "integer", "minimum": 1, "maximum": 1000},
+    "repeats": {"type": "integer", "minimum": 0, "description": "how often this activation was told again"},
     **_each("time since unshelve_at", {"type": "integer", "description": "ms since 1970 UTC; 0: —"}),
 }
 _ROW = _object(_ROW_FIELDS)

@@ -109,6 +109,24 @@ async def test_a_fault_appears_is_acknowledged_and_goes(browser: Browser, demo: 
     await page.close()
 
 
+async def test_a_cluster_shows_its_weakest_cell(browser: Browser, demo: Demo) -> None:
+    """Who looks at a cluster sees which of its cells drags, and that an input of it is off."""
+    page, errors = await open_page(browser, demo.url)
+    await demo.fault("cluster02.pack01.cell03", "voltage", "3.10")
+    await demo.fault("cluster02.pack02.cell05", "voltage", "5.00")
+    await page.click("#clusters tr[data-cluster='BMS.Stack1.Cluster02'] th button")
+    await expect(page.locator("#statistics-title")).to_have_text("Statistics of Cluster02")
+    figure = page.locator("#statistics .figures > div")
+    weakest = figure.filter(has=page.locator("[data-path$='Cluster02.Statistics.WeakestCellVoltage']"))
+    await expect(weakest).to_contain_text(re.compile(r"3\.100\s*V\s*Pack01 Cell03 for \d+ s"))
+    off = figure.filter(has=page.locator("[data-path$='Cluster02.Statistics.CellVoltageSensorsOff']"))
+    await expect(off).to_contain_text("Pack02 Cell05")
+    await demo.fault("clear")
+    await expect(off).not_to_contain_text("Pack02 Cell05")
+    assert errors.found == []
+    await page.close()
+
+
 async def test_a_silent_cluster_looks_silent(browser: Browser, demo: Demo) -> None:
     """No value must look like a low one; the reason stands on the status view."""
     page, errors = await open_page(browser, demo.url)

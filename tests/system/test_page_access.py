@@ -14,7 +14,7 @@ from web_demo import Demo, web_demo
 
 __all__ = ["browser"]
 pytestmark = [pytest.mark.integration, pytest.mark.system("chromium")]
-VIEWS = ("overview", "alarms", "past", "trends", "status")
+VIEWS = ("overview", "cluster", "alarms", "past", "trends", "status")
 FAINT = """() => {
     const parse = text => {
         const p = text.match(/[\\d.]+/g).map(Number);
@@ -74,8 +74,12 @@ async def demo(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Demo]:
 
 async def turn_to(page: Page, view: str) -> None:
     """One of VIEWS, with what it loads."""
-    await page.click(f".tabs a[href='#{'alarms' if view == 'past' else view}']")
-    await expect(page.locator(f"#view-{'alarms' if view == 'past' else view}")).to_be_visible()
+    tab = {"cluster": "overview", "past": "alarms"}.get(view, view)
+    await page.click(f".tabs a[href='#{tab}']")
+    await expect(page.locator(f"#view-{tab}")).to_be_visible()
+    if view == "cluster":
+        await page.select_option("#focus", "1")
+        await expect(page.locator("#statistics")).to_be_visible()
     if view == "past":
         await page.click("[data-show=past]")
         await expect(page.locator("#past-table tbody tr").first).to_be_visible(timeout=20_000)

@@ -2,66 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import csv
 import re
-from collections.abc import AsyncIterator
 
 import pytest
-import pytest_asyncio
-from alarm_plant import Plant
 from page_driver import Errors, browser, login, open_page
 from playwright.async_api import Browser, Page, expect
-from web_rig import FakeAround, FakeLogins, Web, site_of, snapshot_of
+from served_page import Served, served, serving
 
-from opcua_bms.clock import SystemClock
-from opcua_bms.model.alarm import Operation, Result, Transition
-from opcua_bms.web.front import WebFront
-from opcua_bms.web.server import listen
-
-__all__ = ["browser"]
+__all__ = ["browser", "served"]
 pytestmark = [pytest.mark.integration, pytest.mark.system("chromium")]
 FAULT = "BMS.Stack1.Cluster02.Alarms.FaultWordBit00"
-
-
-class Served(Web):
-    """The page over HTTP, in front of a plant with branches and a journal."""
-
-    def __init__(self) -> None:
-        super().__init__(Plant(branches=True))
-        self.counter = 0
-        self.front = WebFront(
-            site_of(self.plant), listen("127.0.0.1", 0), SystemClock(), self, FakeLogins(), FakeAround(), None,
-            names={"localhost"}, journal=self.journal,
-        )  # fmt: skip
-
-    async def scan(self, *, fault: bool | None = None, cluster: int = 1) -> None:
-        """A minute goes by, and what happened is in the journal and on the page."""
-        if fault is not None:
-            self.plant.bit("cluster.fault_word", 0, fault, cluster)
-        await self._show(self.plant.transitions(60.0))
-
-    async def operate(self, operation: Operation) -> Result:
-        """The engine's answer at once."""
-        plant = self.plant
-        plant.state, result, transitions = plant.engine.apply(plant.state, operation, plant.now_s, plant.now_ns)
-        await self._show(transitions)
-        return result
-
-    async def _show(self, transitions: tuple[Transition, ...]) -> None:
-        await self.remember(transitions)
-        self.counter += 1
-        self.front.publish(snapshot_of(self.plant, self.counter))
-
-
-@pytest_asyncio.fixture
-async def served() -> AsyncIterator[Served]:
-    web = Served()
-    await web.scan()
-    running = asyncio.create_task(web.front.run())
-    yield web
-    running.cancel()
-    await asyncio.wait({running}, timeout=20)
 
 
 async def alarms(browser: Browser, served: Served) -> tuple[Page, Errors]:
@@ -165,3 +116,22 @@ async def test_one_alarm_has_a_story_and_a_file(browser: Browser, served: Served
     await expect(rows.filter(has_text="Cluster01")).to_have_count(1, timeout=20_000)
     assert errors.found == []
     await page.close()
+
+
+async def test_an_alarm_says_that_it_was_first_and_how_often_it_was_told(browser: Browser) -> None:
+    """Part 9 §5.8.2: an alarm that nobody mends, and the one that began a burst, stand out from the rest."""
+    again = {"cluster-fault-word": {"re_alarm_s": 60.0}}
+    async with serving(Served(again)) as served:
+        await served.scan(fault=True)
+        page, errors = await alarms(browser, served)
+        row = page.locator(f"#alarm-table tr[data-id='{FAULT}']")
+        await expect(row.locator(".told")).to_have_text("first in its group")
+        await served.scan()
+        await expect(row.locator(".told")).to_have_text("first in its group, told again once")
+        await served.scan()
+        await expect(row.locator(".told")).to_have_text("first in its group, told again 2 times")
+        await expect(page.locator("#alarm-brief")).to_contain_text("told again 2 times")
+        await page.click("[data-show=past]")
+        await expect(page.locator("#past-table tbody tr").first).to_contain_text("told again 2 times")
+        assert errors.found == []
+        await page.close()

@@ -40,3 +40,16 @@ def test_an_unanswered_activation_is_a_row_of_its_own() -> None:
     _, gone = table.update(plant.state.conditions)
     assert len(gone) == 1
     assert [row["branch"] for row in table.rows.values()] == [""]
+
+
+def test_a_row_says_how_often_its_alarm_was_told() -> None:
+    """Without it an alarm that nobody mends for hours looks like one that has just come (Part 9 §5.8.2)."""
+    plant = Plant(QUIET | {"cluster-fault-word": {"re_alarm_s": 10.0}}, small_topology(1, 1, 4, 2), 8)
+    table = AlarmTable(plant.engine.infos)
+    plant.bit("cluster.fault_word", 0, True)
+    told = []
+    for _ in range(3):
+        plant.scan(10.0)
+        table.update(plant.state.conditions)
+        told += [(row["first_out"], row["repeats"]) for row in table.rows.values() if row["id"] == FAULT]
+    assert told == [(True, 0), (True, 1), (True, 2)]

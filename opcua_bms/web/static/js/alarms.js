@@ -62,7 +62,7 @@ export class Alarms {
       box.dataset.state = alarm.active ? "active" : "cleared";
       put(box.firstChild, moment(alarm.since || alarm.time));
       put(box.children[1], alarm.message);
-      put(box.children[2], [alarm.branch && "earlier", !alarm.acked && "not acknowledged"].filter(Boolean).join(", "));
+      put(box.children[2], [alarm.branch && "earlier", !alarm.acked && "not acknowledged", burst(alarm)].filter(Boolean).join(", "));
     });
     let rest = this.brief.querySelector(".none");
     if (!rest) this.brief.append((rest = make("p", "none")));
@@ -85,10 +85,11 @@ export class Alarms {
     tr.dataset.branch = alarm.branch;
     put(time, moment(alarm.since || alarm.time));
     put(place, alarm.place);
-    if (!message.firstChild) message.append(make("span", "sev"), make("small", "earlier"), make("small"));
+    if (!message.firstChild) message.append(make("span", "sev"), make("small", "earlier"), make("small"), make("small", "told"));
     put(message.firstChild, alarm.message);
     put(message.children[1], alarm.branch ? " earlier, before it was raised again" : "");
-    put(message.lastChild, alarm.comment ? ` “${alarm.comment}” ${alarm.user}` : "");
+    put(message.children[2], alarm.comment ? ` “${alarm.comment}” ${alarm.user}` : "");
+    put(message.lastChild, burst(alarm));
     put(value, amount(alarm.value, alarm.unit));
     put(limit, amount(alarm.limit, alarm.unit));
     put(state, describe(alarm));
@@ -128,8 +129,13 @@ export function describe(alarm) {
   if (alarm.shelved === "timed") parts.push(`shelved until ${moment(alarm.unshelve_at)}`);
   else if (alarm.shelved === "one_shot") parts.push("shelved until it clears");
   if (alarm.suppressed) parts.push("suppressed");
-  if (alarm.first_out) parts.push("first");
   return parts.join(", ");
+}
+
+/** Which of a burst it was, and how often it was told again without being mended. */
+export function burst(alarm) {
+  const times = alarm.repeats === 1 ? "once" : `${alarm.repeats} times`;
+  return [alarm.first_out && "first in its group", alarm.repeats && `told again ${times}`].filter(Boolean).join(", ");
 }
 
 export function amount(value, unit) {

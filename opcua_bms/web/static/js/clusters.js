@@ -46,7 +46,7 @@ export class ClusterTable {
         tr.append(td);
       }
       cells.name.scope = "row";
-      const name = make("button", "value", (plant.stacks.length > 1 ? `Stack${cluster.stack} ` : "") + `Cluster${two(cluster.number)}`, { type: "button", title: "Show its cells" });
+      const name = make("button", "value", (plant.stacks.length > 1 ? `Stack${cluster.stack} ` : "") + `Cluster${two(cluster.number)}`, { type: "button", title: "Show its cells and statistics" });
       name.addEventListener("click", () => onCluster(k));
       cells.name.append(name);
       cells.state.append(make("span", "state"));

@@ -4,16 +4,19 @@ export const two = (n) => String(n).padStart(2, "0");
 
 export function digits(path, unit) {
   if (unit === "V") return /Cell\w*Voltage|Cell\d+\.Voltage$/.test(path) ? 3 : 1;
+  if (unit === "°C/min" || path.endsWith("TemperatureMedianAbsoluteDeviation")) return 2;
+  if (unit === "mV/min" || path.endsWith("Outlier")) return 1;
   if (unit === "A" || unit === "kW" || unit === "%" || unit === "°C" || unit === "s") return 1;
   if (unit === "kW·h") return 0;
   return 0;
 }
 
-/** Text and unit of a value; a spread of cells in mV. */
+/** Text and unit of a value; spreads and deviations of cell voltages in mV, scores in standard deviations. */
 export function number(path, found) {
   if (!found || Number.isNaN(found.value) || !found.quality.usable) return ["–", found?.unit ?? ""];
   if (found.unit === "V" && path.endsWith("CellVoltageSpread")) return [(found.value * 1000).toFixed(0), "mV"];
-  return [found.value.toFixed(digits(path, found.unit)), found.unit];
+  if (path.endsWith("CellVoltageMedianAbsoluteDeviation")) return [(found.value * 1000).toFixed(1), "mV"];
+  return [found.value.toFixed(digits(path, found.unit)), path.endsWith("Outlier") ? "σ" : found.unit];
 }
 
 export function age(seconds) {

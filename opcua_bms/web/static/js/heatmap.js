@@ -11,8 +11,9 @@ const MODES = {
 };
 
 export class HeatMap {
-  constructor(plant, onTrend) {
+  constructor(plant, onTrend, onFocus) {
     this.plant = plant;
+    this.onFocus = onFocus;
     this.onTrend = onTrend;
     this.canvas = document.getElementById("heat");
     this.box = document.getElementById("map");
@@ -58,6 +59,7 @@ export class HeatMap {
     this.cursor = null;
     this.leave();
     this.resize();
+    this.onFocus(cluster);
   }
 
   restyle() {

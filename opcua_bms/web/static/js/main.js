@@ -8,6 +8,7 @@ import { Overview } from "./overview.js";
 import { Past } from "./past.js";
 import { Plant } from "./plant.js";
 import { actDialog, loginDialog, session } from "./session.js";
+import { Statistics } from "./statistics.js";
 import { Status } from "./status.js";
 import { follow } from "./stream.js";
 import { Chart, Trends } from "./trends.js";
@@ -33,7 +34,8 @@ async function start() {
     trends.open(path);
     location.hash = "trends";
   };
-  const heat = new HeatMap(plant, toTrend);
+  const statistics = new Statistics(plant, toTrend);
+  const heat = new HeatMap(plant, toTrend, (k) => statistics.choose(k));
   const overview = new Overview(plant, toTrend);
   const clusters = new ClusterTable(plant, toTrend, (k) => {
     heat.setFocus(k);
@@ -56,6 +58,7 @@ async function start() {
     if (view === "overview") {
       overview.draw();
       heat.draw();
+      statistics.draw();
       clusters.draw();
     }
     if (view === "status") status.draw();

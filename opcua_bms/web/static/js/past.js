@@ -1,6 +1,6 @@
 // What happened to alarms: from the journal, a page at a time.
 
-import { amount, describe } from "./alarms.js";
+import { amount, burst, describe } from "./alarms.js";
 import { make, moment, put, two } from "./format.js";
 
 const PAGE = 100, STORY = 1000, NEWS_MS = 1500;
@@ -104,7 +104,7 @@ export class Past {
     const name = make("button", "value sev", row.message, { type: "button", title: "Only this alarm" });
     name.addEventListener("click", () => this.choose(row));
     const message = make("td", "msg");
-    message.append(name);
+    message.append(name, make("small", "told", burst(row)));
     const what = make("td", "what-text");
     what.append(make("i", "", undefined, { "data-look": look(row), "aria-hidden": "true" }), WHAT[row.what] ?? row.what.replaceAll("_", " "));
     tr.append(
