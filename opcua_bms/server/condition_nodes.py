@@ -57,10 +57,21 @@ _METHODS = (
     ),
     _Method("Silence", Ids.AlarmConditionType_Silence),
     _Method("Suppress", Ids.AlarmConditionType_Suppress),
+    _Method("Suppress2", Ids.AlarmConditionType_Suppress2, Ids.AlarmConditionType_Suppress2_InputArguments),
     _Method("Unsuppress", Ids.AlarmConditionType_Unsuppress),
+    _Method("Unsuppress2", Ids.AlarmConditionType_Unsuppress2, Ids.AlarmConditionType_Unsuppress2_InputArguments),
     _Method("RemoveFromService", Ids.AlarmConditionType_RemoveFromService),
+    _Method(
+        "RemoveFromService2",
+        Ids.AlarmConditionType_RemoveFromService2,
+        Ids.AlarmConditionType_RemoveFromService2_InputArguments,
+    ),
     _Method("PlaceInService", Ids.AlarmConditionType_PlaceInService),
+    _Method(
+        "PlaceInService2", Ids.AlarmConditionType_PlaceInService2, Ids.AlarmConditionType_PlaceInService2_InputArguments
+    ),
     _Method("Reset", Ids.AlarmConditionType_Reset, needs=latches),
+    _Method("Reset2", Ids.AlarmConditionType_Reset2, Ids.AlarmConditionType_Reset2_InputArguments, needs=latches),
     _Method(
         "GetGroupMemberships",
         Ids.AlarmConditionType_GetGroupMemberships,
@@ -72,8 +83,23 @@ _METHODS = (
         Ids.ShelvedStateMachineType_TimedShelve,
         Ids.ShelvedStateMachineType_TimedShelve_InputArguments,
     ),
+    _Method(
+        "ShelvingState.TimedShelve2",
+        Ids.ShelvedStateMachineType_TimedShelve2,
+        Ids.ShelvedStateMachineType_TimedShelve2_InputArguments,
+    ),
     _Method("ShelvingState.OneShotShelve", Ids.ShelvedStateMachineType_OneShotShelve),
+    _Method(
+        "ShelvingState.OneShotShelve2",
+        Ids.ShelvedStateMachineType_OneShotShelve2,
+        Ids.ShelvedStateMachineType_OneShotShelve2_InputArguments,
+    ),
     _Method("ShelvingState.Unshelve", Ids.ShelvedStateMachineType_Unshelve),
+    _Method(
+        "ShelvingState.Unshelve2",
+        Ids.ShelvedStateMachineType_Unshelve2,
+        Ids.ShelvedStateMachineType_Unshelve2_InputArguments,
+    ),
 )
 
 
@@ -164,7 +190,7 @@ def _method(method: _Method, arguments: Arguments) -> Iterator[Member]:
         type_definition=None,
         reference_type=HAS_COMPONENT,
         display_name=name,
-        description=method.description or f"{name} this condition (Part 9).",
+        description=method.description or _description(name),
         method_declaration=standard(method.declaration),
     )
     for number, property_name, description in (
@@ -185,3 +211,8 @@ def _method(method: _Method, arguments: Arguments) -> Iterator[Member]:
                 value_rank=1,
                 value=Constant(value),
             )
+
+
+def _description(name: str) -> str:
+    plain = name.removesuffix("2")
+    return f"{plain} this condition{', with a comment' if plain != name else ''} (Part 9)."

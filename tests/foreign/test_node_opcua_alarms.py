@@ -146,6 +146,8 @@ async def test_every_method_result(running: tuple[BmsServer, ConditionPlant], no
         ("Good", [pcs, "i=9211"]),
         ("Good", [shelving, "i=24756", hour, *word]),
         ("Good", [shelving, "i=24758", *word]),
+        ("Good", [shelving, f"{shelving}.TimedShelve2", hour, *word]),
+        ("Good", [shelving, f"{shelving}.Unshelve2", *word]),
         *(("Good", [pcs, f"i={number}"]) for number in (16402, 16403, 17868, 17869, 17870)),
         *(("Good", [pcs, f"i={number}", *word]) for number in (24316, 24318, 24320, 24322)),
         *(("Good", [obj, method]) for obj, method in ((pcs, "i=24744"), (pcs, f"{pcs}.GetGroupMemberships"))),

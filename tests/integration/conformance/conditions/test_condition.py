@@ -171,6 +171,51 @@ async def test_the_instances_own_methods(client: AlarmClient, plant: ConditionPl
     assert [a.Name for a in await arguments.read_value()] == ["EventId", "Comment"]
 
 
+async def test_what_the_types_offer_is_below_each_condition(client: AlarmClient, node: Any) -> None:
+    """Without it a client that browses cannot say why it suppressed, shelved or reset an alarm (Part 9 §5.8)."""
+
+    async def methods(of: ua.NodeId) -> dict[str, list[ua.Argument]]:
+        found = {}
+        for method in await client.wire.client.get_node(of).get_methods():
+            properties = {(await p.read_browse_name()).Name: p for p in await method.get_properties()}
+            assert properties.keys() <= {"InputArguments", "OutputArguments"}
+            values = [await properties[name].read_value() for name in sorted(properties)]
+            found[(await method.read_browse_name()).Name] = [argument for value in values for argument in value]
+        return found
+
+    offered: dict[str, list[ua.Argument]] = {}
+    for type_id in (Ids.ConditionType, Ids.AcknowledgeableConditionType, Ids.AlarmConditionType):
+        offered |= await methods(standard(type_id))
+    for of_type_only in ("ConditionRefresh", "ConditionRefresh2"):
+        del offered[of_type_only]
+    assert await methods(node(TRIP)) == offered
+    for of_latching_only in ("Reset", "Reset2"):
+        del offered[of_latching_only]
+    for condition in (PCS, CELL):
+        assert await methods(node(condition)) == offered
+    shelving = await methods(standard(Ids.ShelvedStateMachineType))
+    assert len(shelving) == 6
+    assert await methods(node(f"{PCS}.ShelvingState")) == shelving
+
+
+async def test_the_instances_own_methods_with_a_comment(client: AlarmClient, plant: ConditionPlant, node: Any) -> None:
+    """Without it the comment of a call through the condition's own Method is lost, or the call refused."""
+    await raised(client, plant, STUCK)
+    for place, name, *more in (
+        (".ShelvingState", "TimedShelve2", duration(5000.0)),
+        (".ShelvingState", "OneShotShelve2"),
+        (".ShelvingState", "Unshelve2"),
+        ("", "Suppress2"),
+        ("", "Unsuppress2"),
+        ("", "RemoveFromService2"),
+        ("", "PlaceInService2"),
+    ):
+        obj = node(f"{STUCK}{place}")
+        assert await client.call(obj, node(f"{STUCK}{place}.{name}"), *more, text(f"why {name}")) == 0, name
+        assert (await client.event())["Comment"].Text == f"why {name}"
+    assert await client.call(node(TRIP), node(f"{TRIP}.Reset2"), text("replaced")) == C.BadInvalidState
+
+
 async def test_the_groups_of_a_condition(
     running: tuple[BmsServer, ConditionPlant], client: AlarmClient, plant: ConditionPlant, node: Any
 ) -> None:
