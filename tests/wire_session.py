@@ -33,8 +33,10 @@ class Wire:
         await self.client.activate_session()
 
     def send(self, request: Any) -> asyncio.Future[Any]:
-        """Send a request and wait for its response later."""
-        return asyncio.ensure_future(self.request(request))
+        """Send a request and wait for its response later, or never: then a fault is nobody's."""
+        future = asyncio.ensure_future(self.request(request))
+        future.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return future
 
     def publish(self, *acknowledged: tuple[int, int]) -> asyncio.Future[Any]:
         """A Publish request that acknowledges (subscription, sequence number) pairs."""

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 QUEUED_PER_SUBSCRIPTION = 500_000
 QUEUED = 1_000_000
-"""sums of the queue sizes of one subscription and of all, an array counting as its size in values"""
+"""sums of the queue sizes of one subscription and of all that are granted as asked, an array counting as its size"""
+SPARE_PER_SUBSCRIPTION = 250_000
+SPARE = 500_000
+"""beyond them: what is shared among queues that become shorter one by one"""
 SINGLE_WEIGHT = 8
 """a value that is an object of its own weighs as much as so many scalars of the store"""
 ARRAY_WEIGHT = 8
@@ -28,7 +31,7 @@ class ItemBudget:
 
     def __init__(self, iserver: InternalServer) -> None:
         self._iserver = iserver
-        self.queued = Ledger(QUEUED)
+        self.queued = Ledger(QUEUED + SPARE)
         self.singles = Ledger(iserver.limits.single_items)
         """items that are not scalars of the store, and events"""
 
@@ -40,14 +43,15 @@ class ItemBudget:
     def queue_size(self, subscription: Subscription, requested: int, weight: int = 1) -> int:
         """The revised queue size, which is taken from the budgets; `give_back` returns it.
 
-        A subscription has half of what the others leave, and an item what is left for it if as many items come again as
-        there are: queues become shorter one by one, instead of 1 for all from some item on.
+        When they are used up, an item gets its share of what is spare, if as many come again as there are: queues
+        become shorter one by one, instead of 1 for all from some item on.
         """
+        size = min(max(int(requested), 1), self._iserver.limits.queue_size)
         items = subscription.items
-        own = items.queue_budget_used
-        most = min(QUEUED_PER_SUBSCRIPTION, (self.queued.most - self.queued.used + own) // 2)
-        share = (most - own) // (weight * (items.queues + 1))
-        size = max(1, min(int(requested), self._iserver.limits.queue_size, share))
+        own, all_ = items.queue_budget_used, self.queued.used
+        if own + size * weight > QUEUED_PER_SUBSCRIPTION or all_ + size * weight > QUEUED:
+            left = min(QUEUED_PER_SUBSCRIPTION + SPARE_PER_SUBSCRIPTION - own, self.queued.most - all_)
+            size = max(1, min(size, left // (weight * (items.queues + 1))))
         items.queues += 1
         items.queue_budget_used += size * weight
         self.queued.used += size * weight
