@@ -124,7 +124,10 @@ def main() -> None:
         print(server.stdout.read().decode().strip())
         server.wait(30)
         errors.seek(0)
-        tracebacks = errors.read().decode().count("Traceback")
+        log = errors.read().decode()
+    tracebacks = log.count("Traceback")
+    failed = [line for line in log.splitlines() if "request_failed" in line]
+    print(*failed[:20], sep="\n")
     print(f"{attack.done} messages: {dict(attack.total)}; every illegal frame ended its connection")
     grown = attack.most_mib - attack.base_mib
     bars = (
@@ -133,6 +136,7 @@ def main() -> None:
             f"memory at most {grown:+.1f} MiB beyond its base of {attack.base_mib:.1f}, bar +{BAR_MIB:g}",
         ),
         (not tracebacks, f"{tracebacks} tracebacks in the log"),
+        (not failed, f"{len(failed)} lines about requests that met a defect of the server, at most one a minute"),
         (server.returncode == 0, f"exit code {server.returncode}"),
     )
     for held, line in bars:
