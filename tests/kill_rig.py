@@ -203,7 +203,8 @@ def kill_and_restart(folder: Path, points: int, seed: int) -> list[Life]:
         with log.open() as lines:
             lines.seek(position)
             for line in lines:
-                life.hear(line)
+                if line.endswith("\n"):  # a kill can cut the last one where it crosses a page of the file
+                    life.hear(line)
         position = log.stat().st_size
         lives.append(life)
         k = max([k, *life.begun]) + rng.randint(1, max(2, DAY_S // points))
