@@ -65,7 +65,6 @@ class Device:
     """scans left out because the one before took too long"""
     lateness_s: float = 0.0
     """how late the last scan began"""
-    fast_overruns: int = 0
     failures: int = 0
     """failed attempts since the last good one"""
     online: bool = False
@@ -136,7 +135,7 @@ class Device:
                     on_frame(result)
                 else:
                     self._tell("device_fast_read_failed", None, result, None)
-            self.fast_overruns += schedule.next(self.pace.monotonic())
+            schedule.next(self.pace.monotonic())
 
     async def close(self) -> None:
         """Let go of the connection."""
